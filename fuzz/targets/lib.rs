@@ -1,0 +1,1 @@
+//! Every decoder as a function of bytes.

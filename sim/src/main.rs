@@ -1,0 +1,2 @@
+//! The simulator command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! reseed for embedders.

@@ -1,0 +1,2 @@
+//! The reseed binary.
+fn main() {}

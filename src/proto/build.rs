@@ -19,10 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=etcd");
     println!("cargo:rerun-if-changed=internal");
     let stubs = std::env::var_os("CARGO_FEATURE_STUBS").is_some();
-    let descriptors = protox::compile(
-        FILES.map(|f| here.join(f)),
-        [here.join("etcd"), here.join("internal")],
-    )?;
+    let descriptors =
+        protox::compile(FILES.map(|f| here.join(f)), [here.join("etcd"), here.join("internal")])?;
     tonic_prost_build::configure()
         .build_client(stubs)
         .build_server(stubs)

@@ -2,7 +2,7 @@
 //!
 //! Plain data: no behaviour beyond encoding, and none of our crates below it. With feature `stubs`
 //! the tonic services are here too; without it the crate is `no_std`.
-#![no_std]
+#![cfg_attr(not(feature = "stubs"), no_std)]
 #![allow(
     missing_docs,
     clippy::all,
@@ -11,8 +11,6 @@
 )]
 
 extern crate alloc;
-#[cfg(feature = "stubs")]
-extern crate std;
 
 /// `mvccpb`: key-value pairs and events.
 pub mod mvccpb {
@@ -38,11 +36,15 @@ pub mod v3electionpb {
 pub mod health {
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
 }
-/// The payload of a raft log entry and the records of the backend.
-pub mod log {
-    include!(concat!(env!("OUT_DIR"), "/reseed.log.rs"));
+/// reseed's own messages, nested as their packages are.
+pub mod reseed {
+    /// The payload of a raft log entry and the records of the backend.
+    pub mod log {
+        include!(concat!(env!("OUT_DIR"), "/reseed.log.rs"));
+    }
+    /// The portable snapshot file.
+    pub mod snapshot {
+        include!(concat!(env!("OUT_DIR"), "/reseed.snapshot.rs"));
+    }
 }
-/// The portable snapshot file.
-pub mod snapshot {
-    include!(concat!(env!("OUT_DIR"), "/reseed.snapshot.rs"));
-}
+pub use reseed::{log, snapshot};

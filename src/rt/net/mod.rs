@@ -1,0 +1,15 @@
+//! Sockets, and HTTP over them: an accept loop that serves gRPC and plain HTTP on one port, and
+//! the gRPC client channel.
+//!
+//! Real tonic, hyper and h2 run in both modes; only the bytes underneath travel differently. That
+//! is why frames, flow control, limits and resets are the same in simulation as in production.
+//! TLS will wrap [`Stream`] here.
+
+mod channel;
+mod deadline;
+mod io;
+mod serve;
+
+pub use channel::{ChannelOptions, channel};
+pub use io::{Exec, Listener, Stream, Timer, connect};
+pub use serve::{ServeBody, ServeOptions, serve};

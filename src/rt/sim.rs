@@ -1,0 +1,208 @@
+//! The simulated side of the seam: madsim's executor and timers, and a [`World`] for the rest.
+//!
+//! Exactly the names `os.rs` has. What a node's disk, sockets, clocks and chance are is not
+//! decided here: crate `sim` installs a [`World`] that answers for the node whose task asks.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::disk::Disk;
+
+/// The simulated machine room, asked on behalf of the node the current task runs on.
+pub trait World: Send + Sync + 'static {
+    /// The node's monotonic clock, since an arbitrary origin.
+    fn mono(&self) -> Duration;
+    /// The node's calendar clock, since the Unix epoch.
+    fn wall(&self) -> Duration;
+    /// How long the node's `local` lasts in true simulated time.
+    fn true_duration(&self, local: Duration) -> Duration;
+    /// The seed of a new random stream.
+    fn seed(&self, label: &'static str) -> [u8; 32];
+    /// One random number.
+    fn draw(&self) -> u64;
+    /// Does the armed point `name` fire?
+    fn buggify(&self, name: &'static str) -> bool;
+    /// The node's disk.
+    fn disk(&self) -> Arc<dyn Disk>;
+    /// Time the disk has taken since this was last asked, in true simulated time.
+    fn disk_debt(&self) -> Duration;
+    /// Listens on the node's network.
+    ///
+    /// # Errors
+    /// `AddrInUse`, or a malformed address.
+    fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>>;
+    /// Connects from the node.
+    fn connect(&self, host_port: &str) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>>;
+    /// Waits until the node is asked to stop; which signal.
+    fn stop_requested(&self) -> BoxFuture<'static, &'static str>;
+}
+
+/// A simulated listener.
+pub trait Acceptor: Send + Sync + fmt::Debug {
+    /// Where it listens.
+    fn local_addr(&self) -> SocketAddr;
+    /// Polls for the next connection.
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Duplex>, SocketAddr)>>;
+}
+
+/// A simulated connection.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Duplex for T {}
+
+static WORLD: OnceLock<Arc<dyn World>> = OnceLock::new();
+
+/// Installs the world. The first one stays for the life of the process: a world has no state of
+/// its own, it finds that of the running simulation.
+pub fn install(world: Arc<dyn World>) {
+    let _already = WORLD.set(world);
+}
+
+fn world() -> &'static dyn World {
+    WORLD.get().expect("a simulation installs its world before it runs").as_ref()
+}
+
+// ---- clock ----
+
+/// Longer sleeps are as good as forever, and the virtual clock must not overflow.
+const SLEEP_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+pub(crate) fn mono() -> Duration {
+    world().mono()
+}
+
+pub(crate) fn wall() -> Duration {
+    world().wall()
+}
+
+pub(crate) type Sleep = madsim::time::Sleep;
+
+pub(crate) fn sleep(duration: Duration) -> Sleep {
+    madsim::time::sleep(world().true_duration(duration.min(SLEEP_MAX)))
+}
+
+// ---- tasks ----
+
+pub(crate) type Handle<T> = madsim::task::JoinHandle<T>;
+
+pub(crate) fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> Handle<T> {
+    madsim::task::spawn(task)
+}
+
+pub(crate) fn spawn_thread<F: Future<Output = ()> + Send + 'static>(
+    _name: &'static str,
+    make: impl FnOnce() -> F + Send + 'static,
+) {
+    drop(madsim::task::spawn(make()));
+}
+
+pub(crate) async fn blocking<T>(work: impl FnOnce() -> T) -> Result<T, std::convert::Infallible> {
+    Ok(work())
+}
+
+pub(crate) async fn yield_now() {
+    madsim::task::yield_now().await;
+}
+
+/// The panic goes on into the simulator, which knows whether it planned for it.
+pub(crate) fn task_panicked(_name: &str) {}
+
+// ---- randomness ----
+
+pub(crate) fn seed(label: &'static str) -> [u8; 32] {
+    world().seed(label)
+}
+
+pub(crate) fn draw() -> u64 {
+    world().draw()
+}
+
+// ---- network ----
+
+#[derive(Debug)]
+pub(crate) struct Listener(Box<dyn Acceptor>);
+
+impl Listener {
+    pub(crate) async fn bind(host_port: &str) -> io::Result<Self> {
+        world().bind(host_port).map(Self)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.local_addr())
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, peer) = std::future::poll_fn(|cx| self.0.poll_accept(cx)).await?;
+        Ok((Stream(stream), peer))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream(Box<dyn Duplex>);
+
+pub(crate) async fn connect(host_port: &str) -> io::Result<Stream> {
+    world().connect(host_port).await.map(Stream)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+// ---- disk ----
+
+pub(crate) fn disk() -> Arc<dyn Disk> {
+    world().disk()
+}
+
+pub(crate) async fn settle() {
+    let debt = world().disk_debt();
+    if !debt.is_zero() {
+        madsim::time::sleep(debt).await;
+    }
+}
+
+// ---- the rest ----
+
+pub(crate) fn buggify(name: &'static str) -> bool {
+    world().buggify(name)
+}
+
+pub(crate) async fn stop_requested() -> &'static str {
+    world().stop_requested().await
+}

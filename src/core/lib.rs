@@ -10,3 +10,5 @@ extern crate alloc;
 extern crate std;
 
 pub mod port;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,631 @@
+//! A naive etcd: every revision's whole state, kept in a list.
+//!
+//! It is what property tests, fuzzers and the simulator's checkers compare the real machine with,
+//! so it is written from the description of etcd's behaviour and without looking at `mvcc/`: no
+//! index, no generations, no batches. Reading at a revision is looking at that list element;
+//! compaction only moves the bound below which the list may not be read; a watch is the list of
+//! changes. Each answer costs a walk over everything, which small key spaces make affordable.
+//!
+//! It speaks of refusals by etcd's exact text. It knows nothing of gRPC codes, of member
+//! identities, of time, or of how a lease learns that it has expired: expiry is a revoke.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use prost::Message as _;
+use reseed_proto::etcdserverpb as pb;
+use reseed_proto::log::log_entry::Request;
+use reseed_proto::mvccpb::{Event, KeyValue, event::EventType};
+
+pub use super::rules::{check, range as check_range};
+
+/// Why etcd says no: the exact text a client sees.
+pub type Refusal = &'static str;
+
+/// Text of a read or compaction below the compacted revision.
+pub const COMPACTED: Refusal = "etcdserver: mvcc: required revision has been compacted";
+/// Text of a read or compaction above the current revision.
+pub const FUTURE: Refusal = "etcdserver: mvcc: required revision is a future revision";
+/// Text of anything that needs room while the NOSPACE alarm is on.
+pub const NO_SPACE: Refusal = "etcdserver: mvcc: database space exceeded";
+/// Text of anything that goes through the log while the CORRUPT alarm is on.
+pub const CORRUPT: Refusal = "etcdserver: corrupt cluster";
+/// Text of a put that wants to keep what is not there, and of an operation that is none.
+pub const KEY_NOT_FOUND: Refusal = "etcdserver: key not found";
+/// Text of a request naming a lease that does not exist.
+pub const LEASE_NOT_FOUND: Refusal = "etcdserver: requested lease not found";
+/// Text of a grant under an id in use.
+pub const LEASE_EXISTS: Refusal = "etcdserver: lease already exists";
+/// Text of a grant above [`LEASE_TTL_SECS_MAX`].
+pub const LEASE_TTL_TOO_LARGE: Refusal = "etcdserver: too large lease TTL";
+/// The longest lease, in seconds.
+pub const LEASE_TTL_SECS_MAX: i64 = 9_000_000_000;
+
+/// What an applied request answers, with the revision in every header and no identities.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Answer to a put.
+    Put(pb::PutResponse),
+    /// Answer to a deletion.
+    DeleteRange(pb::DeleteRangeResponse),
+    /// Answer to a transaction.
+    Txn(pb::TxnResponse),
+    /// Answer to a compaction.
+    Compaction(pb::CompactionResponse),
+    /// Answer to a grant.
+    LeaseGrant(pb::LeaseGrantResponse),
+    /// Answer to a revoke.
+    LeaseRevoke(pb::LeaseRevokeResponse),
+    /// Answer to anything else: nothing a client would see.
+    Other,
+}
+
+/// One lease, as far as it is replicated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Seconds granted.
+    pub ttl: i64,
+    /// Seconds left at the last checkpoint; 0 = none.
+    pub remaining: i64,
+}
+
+/// Everything the store held at one revision, and what made it so.
+#[derive(Clone, Debug, Default)]
+struct Version {
+    kvs: BTreeMap<Bytes, KeyValue>,
+    changes: Vec<Event>,
+}
+
+/// The naive etcd.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    /// `versions[i]` is the store at revision `i + 1`: an empty store is at revision 1.
+    versions: Vec<Version>,
+    compacted: i64,
+    lease_ttl_secs_min: i64,
+    leases: BTreeMap<i64, Lease>,
+    /// Member and type.
+    alarms: BTreeSet<(u64, i32)>,
+}
+
+/// A write transaction: the next version while it is being made.
+struct Draft {
+    base: i64,
+    next: Version,
+}
+
+impl Oracle {
+    /// An empty store that raises shorter leases to `lease_ttl_secs_min`.
+    #[must_use]
+    pub fn new(lease_ttl_secs_min: i64) -> Self {
+        Self {
+            versions: alloc::vec![Version::default()],
+            compacted: 0,
+            lease_ttl_secs_min,
+            leases: BTreeMap::new(),
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    /// The current revision.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.versions.len() as i64
+    }
+
+    /// The revision of the last compaction; 0 before the first.
+    #[must_use]
+    pub const fn compacted(&self) -> i64 {
+        self.compacted
+    }
+
+    /// Every lease, by id.
+    #[must_use]
+    pub const fn leases(&self) -> &BTreeMap<i64, Lease> {
+        &self.leases
+    }
+
+    /// The keys now attached to a lease, in order.
+    #[must_use]
+    pub fn lease_keys(&self, id: i64) -> Vec<Bytes> {
+        let attached = self.now().kvs.values().filter(|kv| id != 0 && kv.lease == id);
+        attached.map(|kv| kv.key.clone()).collect()
+    }
+
+    /// The alarms that are on: member and type.
+    #[must_use]
+    pub const fn alarms(&self) -> &BTreeSet<(u64, i32)> {
+        &self.alarms
+    }
+
+    /// Carries out one request that [`check`] let pass.
+    ///
+    /// # Errors
+    /// etcd refuses it; nothing has changed.
+    pub fn apply(&mut self, request: &Request) -> Result<Reply, Refusal> {
+        self.admit(request)?;
+        match request {
+            Request::Put(put) => self.put(put),
+            Request::DeleteRange(delete) => {
+                let mut draft = self.draft();
+                let response = draft.delete_range(delete);
+                self.finish(draft);
+                Ok(Reply::DeleteRange(response))
+            }
+            Request::Txn(txn) => self.txn(txn),
+            Request::Compaction(compaction) => self.compact(compaction.revision),
+            Request::LeaseGrant(grant) => self.lease_grant(grant),
+            Request::LeaseRevoke(revoke) => self.lease_revoke(revoke.id),
+            Request::LeaseCheckpoint(checkpoint) => {
+                for one in &checkpoint.checkpoints {
+                    if let Some(lease) = self.leases.get_mut(&one.id) {
+                        lease.remaining = one.remaining_ttl;
+                    }
+                }
+                Ok(Reply::Other)
+            }
+            Request::Alarm(alarm) => {
+                self.alarm(alarm);
+                Ok(Reply::Other)
+            }
+            Request::MemberAttributes(_) | Request::ClusterVersion(_) => Ok(Reply::Other),
+        }
+    }
+
+    /// What the alarms let through.
+    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+        let on = |kind: pb::AlarmType| self.alarms.iter().any(|(_, k)| *k == kind as i32);
+        let data = !matches!(
+            request,
+            Request::Alarm(_)
+                | Request::LeaseCheckpoint(_)
+                | Request::MemberAttributes(_)
+                | Request::ClusterVersion(_)
+        );
+        if on(pb::AlarmType::Corrupt) && data {
+            return Err(CORRUPT);
+        }
+        let grows = match request {
+            Request::Put(_) | Request::LeaseGrant(_) => true,
+            Request::Txn(txn) => has_put(txn),
+            _ => false,
+        };
+        if on(pb::AlarmType::Nospace) && grows { Err(NO_SPACE) } else { Ok(()) }
+    }
+
+    /// Answers a range at its revision, as of now.
+    ///
+    /// # Errors
+    /// The revision is compacted or in the future.
+    pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+        self.readable(request.revision)?;
+        Ok(self.read(&self.draft(), request))
+    }
+
+    /// The changes from revision `from` on, one element per revision that has any, each revision's
+    /// events in the order they happened; `prev_kv` is not set.
+    ///
+    /// # Errors
+    /// `from` is compacted.
+    pub fn changes_since(&self, from: i64) -> Result<Vec<(i64, Vec<Event>)>, Refusal> {
+        if from < self.compacted {
+            return Err(COMPACTED);
+        }
+        let all = (1_i64..).zip(&self.versions).filter(|(rev, _)| *rev >= from);
+        Ok(all.map(|(rev, v)| (rev, v.changes.clone())).filter(|(_, c)| !c.is_empty()).collect())
+    }
+
+    /// The pair that `event` replaced, as a watcher asking for it gets it: the state one revision
+    /// earlier, nothing if that is compacted.
+    #[must_use]
+    pub fn previous(&self, event: &Event) -> Option<KeyValue> {
+        let kv = event.kv.as_ref()?;
+        let before = kv.mod_revision - 1;
+        if before < self.compacted.max(1) {
+            return None;
+        }
+        self.version(before)?.kvs.get(&kv.key).cloned()
+    }
+
+    /// HashKV: CRC-32C over `key` and every record up to `revision` (0 = now) that compaction
+    /// does not remove, a tombstone at the compacted revision left out.
+    ///
+    /// # Errors
+    /// The revision is compacted or in the future.
+    pub fn hash_kv(&self, revision: i64) -> Result<u32, Refusal> {
+        self.readable(revision)?;
+        let upto = if revision <= 0 { self.revision() } else { revision };
+        let mut crc = crc32c(!0, b"key");
+        for (main, version) in (1_i64..=upto).zip(&self.versions) {
+            for (sub, event) in (0_i64..).zip(&version.changes) {
+                if self.survives(main, sub, event) {
+                    let (key, value) = record(main, sub, event);
+                    crc = crc32c(crc32c(crc, &key), &value);
+                }
+            }
+        }
+        Ok(!crc)
+    }
+
+    /// Whether the record of a change is still part of the state after compaction: everything
+    /// above the bound, and at or below it each live key's latest put.
+    fn survives(&self, main: i64, sub: i64, event: &Event) -> bool {
+        if main > self.compacted {
+            return true;
+        }
+        let is_put = event.r#type == EventType::Put as i32;
+        let kv = event.kv.as_ref().expect("every change names its key");
+        let at_bound = self.version(self.compacted).expect("the bound was current once");
+        let live = at_bound.kvs.get(&kv.key);
+        let last_of_its_revision = !self.version(main).is_some_and(|v| {
+            v.changes.iter().skip(sub as usize + 1).any(|later| same_key(later, &kv.key))
+        });
+        is_put && last_of_its_revision && live.is_some_and(|l| l.mod_revision == main)
+    }
+
+    fn now(&self) -> &Version {
+        self.versions.last().expect("there is always a version")
+    }
+
+    fn version(&self, revision: i64) -> Option<&Version> {
+        usize::try_from(revision - 1).ok().and_then(|i| self.versions.get(i))
+    }
+
+    fn readable(&self, revision: i64) -> Result<(), Refusal> {
+        if revision > self.revision() {
+            return Err(FUTURE);
+        }
+        if revision > 0 && revision < self.compacted {
+            return Err(COMPACTED);
+        }
+        Ok(())
+    }
+
+    fn draft(&self) -> Draft {
+        let next = Version { kvs: self.now().kvs.clone(), changes: Vec::new() };
+        Draft { base: self.revision(), next }
+    }
+
+    /// A transaction that changed something is one more revision; else it never was.
+    fn finish(&mut self, draft: Draft) {
+        if !draft.next.changes.is_empty() {
+            self.versions.push(draft.next);
+        }
+    }
+
+    fn read(&self, draft: &Draft, request: &pb::RangeRequest) -> pb::RangeResponse {
+        let kvs = match request.revision {
+            ..=0 => &draft.next.kvs,
+            at => &self.version(at).expect("checked before").kvs,
+        };
+        let mut found: Vec<KeyValue> =
+            select(kvs, &request.key, &request.range_end).cloned().collect();
+        let count = found.len() as i64;
+        if request.count_only {
+            found.clear();
+        }
+        found.retain(|kv| {
+            let within =
+                |rev: i64, min: i64, max: i64| (min == 0 || rev >= min) && (max == 0 || rev <= max);
+            within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
+                && within(
+                    kv.create_revision,
+                    request.min_create_revision,
+                    request.max_create_revision,
+                )
+        });
+        sort(&mut found, request);
+        let limit = usize::try_from(request.limit).unwrap_or(0);
+        let more = limit > 0 && found.len() > limit;
+        if more {
+            found.truncate(limit);
+        }
+        if request.keys_only {
+            found.iter_mut().for_each(|kv| kv.value.clear());
+        }
+        pb::RangeResponse { header: header(draft.revision()), kvs: found, more, count }
+    }
+
+    fn put(&mut self, put: &pb::PutRequest) -> Result<Reply, Refusal> {
+        // etcd looks at the lease before the key here, and the other way round inside a
+        // transaction.
+        self.put_lease(put)?;
+        self.put_key(put)?;
+        let mut draft = self.draft();
+        let response = draft.put(put);
+        self.finish(draft);
+        Ok(Reply::Put(response))
+    }
+
+    fn put_lease(&self, put: &pb::PutRequest) -> Result<(), Refusal> {
+        let known = put.lease == 0 || self.leases.contains_key(&put.lease);
+        if known { Ok(()) } else { Err(LEASE_NOT_FOUND) }
+    }
+
+    fn put_key(&self, put: &pb::PutRequest) -> Result<(), Refusal> {
+        let keeps = put.ignore_value || put.ignore_lease;
+        let there = !keeps || self.now().kvs.contains_key(&put.key);
+        if there { Ok(()) } else { Err(KEY_NOT_FOUND) }
+    }
+
+    fn txn(&mut self, txn: &pb::TxnRequest) -> Result<Reply, Refusal> {
+        self.txn_possible(txn)?;
+        let mut draft = self.draft();
+        let mut response = self.txn_branch(&mut draft, txn);
+        response.header = header(draft.revision());
+        self.finish(draft);
+        Ok(Reply::Txn(response))
+    }
+
+    /// etcd decides the branches of nested transactions before the first operation runs, so all
+    /// compares look at the state before the whole transaction (checked against etcd 3.4).
+    fn taken<'t>(&self, txn: &'t pb::TxnRequest) -> (bool, &'t [pb::RequestOp]) {
+        let succeeded = txn.compare.iter().all(|compare| holds(&self.now().kvs, compare));
+        (succeeded, if succeeded { &txn.success } else { &txn.failure })
+    }
+
+    /// Whatever could fail half-way on the branches taken.
+    fn txn_possible(&self, txn: &pb::TxnRequest) -> Result<(), Refusal> {
+        use pb::request_op::Request as Op;
+        for op in self.taken(txn).1 {
+            match op.request.as_ref().ok_or(KEY_NOT_FOUND)? {
+                Op::RequestRange(range) => self.readable(range.revision)?,
+                Op::RequestPut(put) => {
+                    self.put_key(put)?;
+                    self.put_lease(put)?;
+                }
+                Op::RequestDeleteRange(_) => {}
+                Op::RequestTxn(nested) => self.txn_possible(nested)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn txn_branch(&self, draft: &mut Draft, txn: &pb::TxnRequest) -> pb::TxnResponse {
+        use pb::request_op::Request as Op;
+        use pb::response_op::Response;
+        let (succeeded, ops) = self.taken(txn);
+        let mut responses = Vec::new();
+        for op in ops {
+            let response = match op.request.as_ref().expect("checked before") {
+                Op::RequestRange(range) => Response::ResponseRange(self.read(draft, range)),
+                Op::RequestPut(put) => Response::ResponsePut(draft.put(put)),
+                Op::RequestDeleteRange(delete) => {
+                    Response::ResponseDeleteRange(draft.delete_range(delete))
+                }
+                Op::RequestTxn(nested) => Response::ResponseTxn(self.txn_branch(draft, nested)),
+            };
+            responses.push(pb::ResponseOp { response: Some(response) });
+        }
+        // A nested transaction's header is there and empty.
+        pb::TxnResponse { header: header(0), succeeded, responses }
+    }
+
+    fn compact(&mut self, revision: i64) -> Result<Reply, Refusal> {
+        if revision <= self.compacted {
+            return Err(COMPACTED);
+        }
+        if revision > self.revision() {
+            return Err(FUTURE);
+        }
+        self.compacted = revision;
+        Ok(Reply::Compaction(pb::CompactionResponse { header: header(self.revision()) }))
+    }
+
+    fn lease_grant(&mut self, grant: &pb::LeaseGrantRequest) -> Result<Reply, Refusal> {
+        if grant.id == 0 {
+            return Err(LEASE_NOT_FOUND);
+        }
+        if grant.ttl > LEASE_TTL_SECS_MAX {
+            return Err(LEASE_TTL_TOO_LARGE);
+        }
+        if self.leases.contains_key(&grant.id) {
+            return Err(LEASE_EXISTS);
+        }
+        let ttl = grant.ttl.max(self.lease_ttl_secs_min);
+        self.leases.insert(grant.id, Lease { ttl, remaining: 0 });
+        Ok(Reply::LeaseGrant(pb::LeaseGrantResponse {
+            header: header(self.revision()),
+            id: grant.id,
+            ttl,
+            ..Default::default()
+        }))
+    }
+
+    fn lease_revoke(&mut self, id: i64) -> Result<Reply, Refusal> {
+        if !self.leases.contains_key(&id) {
+            return Err(LEASE_NOT_FOUND);
+        }
+        let mut draft = self.draft();
+        for key in self.lease_keys(id) {
+            draft.delete(&key);
+        }
+        self.leases.remove(&id);
+        self.finish(draft);
+        Ok(Reply::LeaseRevoke(pb::LeaseRevokeResponse { header: header(self.revision()) }))
+    }
+
+    fn alarm(&mut self, alarm: &pb::AlarmRequest) {
+        let one = (alarm.member_id, alarm.alarm);
+        if alarm.action == pb::alarm_request::AlarmAction::Activate as i32 {
+            self.alarms.insert(one);
+        } else if alarm.action == pb::alarm_request::AlarmAction::Deactivate as i32 {
+            self.alarms.remove(&one);
+        }
+    }
+}
+
+impl Draft {
+    /// The revision an operation sees: the next one as soon as something has changed.
+    fn revision(&self) -> i64 {
+        self.base + i64::from(!self.next.changes.is_empty())
+    }
+
+    fn put(&mut self, put: &pb::PutRequest) -> pb::PutResponse {
+        let main = self.base + 1;
+        let previous = self.next.kvs.get(&put.key).cloned();
+        let (create_revision, version) =
+            previous.as_ref().map_or((main, 1), |kv| (kv.create_revision, kv.version + 1));
+        let kept = previous.as_ref();
+        let kv = KeyValue {
+            key: put.key.clone(),
+            create_revision,
+            mod_revision: main,
+            version,
+            value: kept
+                .filter(|_| put.ignore_value)
+                .map_or(put.value.clone(), |kv| kv.value.clone()),
+            lease: kept.filter(|_| put.ignore_lease).map_or(put.lease, |kv| kv.lease),
+        };
+        self.next.kvs.insert(put.key.clone(), kv.clone());
+        self.next.changes.push(Event {
+            r#type: EventType::Put as i32,
+            kv: Some(kv),
+            prev_kv: None,
+        });
+        pb::PutResponse { header: header(main), prev_kv: previous.filter(|_| put.prev_kv) }
+    }
+
+    fn delete_range(&mut self, delete: &pb::DeleteRangeRequest) -> pb::DeleteRangeResponse {
+        let gone: Vec<KeyValue> =
+            select(&self.next.kvs, &delete.key, &delete.range_end).cloned().collect();
+        gone.iter().for_each(|kv| self.delete(&kv.key));
+        pb::DeleteRangeResponse {
+            header: header(self.revision()),
+            deleted: gone.len() as i64,
+            prev_kvs: if delete.prev_kv { gone } else { Vec::new() },
+        }
+    }
+
+    fn delete(&mut self, key: &Bytes) {
+        self.next.kvs.remove(key);
+        let kv = KeyValue { key: key.clone(), mod_revision: self.base + 1, ..KeyValue::default() };
+        self.next.changes.push(Event {
+            r#type: EventType::Delete as i32,
+            kv: Some(kv),
+            prev_kv: None,
+        });
+    }
+}
+
+/// The pairs of a range in key order; see etcd's rules of `range_end`.
+fn select<'k>(
+    kvs: &'k BTreeMap<Bytes, KeyValue>,
+    key: &'k [u8],
+    end: &'k [u8],
+) -> impl Iterator<Item = &'k KeyValue> {
+    kvs.values().filter(move |kv| match end {
+        [] => kv.key.as_ref() == key,
+        [0] => kv.key.as_ref() >= key,
+        end => kv.key.as_ref() >= key && kv.key.as_ref() < end,
+    })
+}
+
+fn sort(kvs: &mut [KeyValue], request: &pb::RangeRequest) {
+    use pb::range_request::SortTarget;
+    // Stable on purpose: equal pairs stay in key order in both directions.
+    let target = request.sort_target();
+    kvs.sort_by(|a, b| {
+        let order = match target {
+            SortTarget::Key => a.key.cmp(&b.key),
+            SortTarget::Version => a.version.cmp(&b.version),
+            SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+            SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+            SortTarget::Value => a.value.cmp(&b.value),
+        };
+        let descending = request.sort_order() == pb::range_request::SortOrder::Descend;
+        if descending { order.reverse() } else { order }
+    });
+}
+
+/// Whether a compare holds for all pairs of its range, or for the absent pair if there is none.
+fn holds(kvs: &BTreeMap<Bytes, KeyValue>, compare: &pb::Compare) -> bool {
+    let mut found = select(kvs, &compare.key, &compare.range_end).peekable();
+    if found.peek().is_none() {
+        let on_value = compare.target == pb::compare::CompareTarget::Value as i32;
+        return !on_value && holds_for(&KeyValue::default(), compare);
+    }
+    found.all(|kv| holds_for(kv, compare))
+}
+
+fn holds_for(kv: &KeyValue, compare: &pb::Compare) -> bool {
+    use core::cmp::Ordering;
+    use pb::compare::{CompareResult, CompareTarget, TargetUnion};
+    let union = compare.target_union.as_ref();
+    let ordering = match CompareTarget::try_from(compare.target) {
+        Ok(CompareTarget::Version) => kv.version.cmp(&match union {
+            Some(TargetUnion::Version(v)) => *v,
+            _ => 0,
+        }),
+        Ok(CompareTarget::Create) => kv.create_revision.cmp(&match union {
+            Some(TargetUnion::CreateRevision(v)) => *v,
+            _ => 0,
+        }),
+        Ok(CompareTarget::Mod) => kv.mod_revision.cmp(&match union {
+            Some(TargetUnion::ModRevision(v)) => *v,
+            _ => 0,
+        }),
+        Ok(CompareTarget::Lease) => kv.lease.cmp(&match union {
+            Some(TargetUnion::Lease(v)) => *v,
+            _ => 0,
+        }),
+        Ok(CompareTarget::Value) => kv.value.cmp(&match union {
+            Some(TargetUnion::Value(v)) => v.clone(),
+            _ => Bytes::new(),
+        }),
+        Err(_) => Ordering::Equal,
+    };
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering.is_eq(),
+        Ok(CompareResult::NotEqual) => ordering.is_ne(),
+        Ok(CompareResult::Greater) => ordering.is_gt(),
+        Ok(CompareResult::Less) => ordering.is_lt(),
+        Err(_) => true,
+    }
+}
+
+/// Whether a transaction could cost space: the dearer of its branches counts, puts cost.
+fn has_put(txn: &pb::TxnRequest) -> bool {
+    use pb::request_op::Request as Op;
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Op::RequestPut(_)) => true,
+        Some(Op::RequestTxn(nested)) => has_put(nested),
+        _ => false,
+    })
+}
+
+fn same_key(event: &Event, key: &Bytes) -> bool {
+    event.kv.as_ref().is_some_and(|kv| kv.key == *key)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "headers are optional on the wire")]
+fn header(revision: i64) -> Option<pb::ResponseHeader> {
+    Some(pb::ResponseHeader { revision, ..Default::default() })
+}
+
+/// What a change leaves in the backend: revision key and encoded pair, the key alone for a
+/// tombstone.
+fn record(main: i64, sub: i64, event: &Event) -> (Vec<u8>, Vec<u8>) {
+    let kv = event.kv.as_ref().expect("every change names its key");
+    let mut key = main.to_be_bytes().to_vec();
+    key.push(b'_');
+    key.extend(sub.to_be_bytes());
+    if event.r#type == EventType::Delete as i32 {
+        key.push(b't');
+        let bare = KeyValue { key: kv.key.clone(), ..KeyValue::default() };
+        return (key, bare.encode_to_vec());
+    }
+    (key, kv.encode_to_vec())
+}
+
+/// CRC-32C, a bit at a time: no table, nothing shared with the implementation.
+fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+        }
+    }
+    crc
+}

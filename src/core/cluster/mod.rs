@@ -1,0 +1,7 @@
+//! Who the members are and which version they speak.
+//!
+//! Rules for changing the membership come with the second member.
+
+pub mod members;
+
+pub use members::Members;

@@ -1,0 +1,1 @@
+//! What a lease promises, without a store around it.

@@ -4,6 +4,7 @@
 //! here may look at the implementation: [`oracle`] is written from the description of etcd, and
 //! [`generate`] makes requests without asking whether they will succeed.
 
+mod draft;
 pub mod generate;
 pub mod oracle;
 mod rules;

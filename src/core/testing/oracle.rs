@@ -89,7 +89,7 @@ impl Oracle {
     pub fn new(lease_ttl_secs_min: i64) -> Self {
         Self {
             versions: alloc::vec![Version::default()],
-            compacted: 0,
+            compacted: -1,
             lease_ttl_secs_min,
             leases: BTreeMap::new(),
             alarms: BTreeSet::new(),
@@ -102,7 +102,8 @@ impl Oracle {
         self.versions.len() as i64
     }
 
-    /// The revision of the last compaction; 0 before the first.
+    /// The revision of the last compaction; -1 before the first, as etcd shows it: so a first
+    /// compaction at 0 is allowed.
     #[must_use]
     pub const fn compacted(&self) -> i64 {
         self.compacted
@@ -148,7 +149,7 @@ impl Oracle {
             Request::LeaseCheckpoint(checkpoint) => {
                 for one in &checkpoint.checkpoints {
                     if let Some(lease) = self.leases.get_mut(&one.id) {
-                        lease.remaining = one.remaining_ttl;
+                        lease.remaining = one.remaining_ttl.clamp(0, lease.ttl);
                     }
                 }
                 Ok(Reply::Other)
@@ -204,6 +205,28 @@ impl Oracle {
         Ok(all.map(|(rev, v)| (rev, v.changes.clone())).filter(|(_, c)| !c.is_empty()).collect())
     }
 
+    /// The changes of one revision; none if it does not exist.
+    #[must_use]
+    pub fn changes_at(&self, revision: i64) -> &[Event] {
+        self.version(revision).map_or(&[], |version| &version.changes)
+    }
+
+    /// How many records a backend holds once compaction is done: those that count for the hash,
+    /// and the deletions at the compacted revision.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        let mut records = 0;
+        for (main, version) in (1_i64..).zip(&self.versions) {
+            for (sub, event) in (0_i64..).zip(&version.changes) {
+                let last = self.is_last_of_its_key(main, sub, event);
+                let deletion = event.r#type == EventType::Delete as i32;
+                let kept_deletion = main == self.compacted && deletion && last;
+                records += usize::from(kept_deletion || self.survives(main, sub, event));
+            }
+        }
+        records
+    }
+
     /// The pair that `event` replaced, as a watcher asking for it gets it: the state one revision
     /// earlier, nothing if that is compacted.
     #[must_use]
@@ -246,10 +269,16 @@ impl Oracle {
         let kv = event.kv.as_ref().expect("every change names its key");
         let at_bound = self.version(self.compacted).expect("the bound was current once");
         let live = at_bound.kvs.get(&kv.key);
-        let last_of_its_revision = !self.version(main).is_some_and(|v| {
-            v.changes.iter().skip(sub as usize + 1).any(|later| same_key(later, &kv.key))
-        });
-        is_put && last_of_its_revision && live.is_some_and(|l| l.mod_revision == main)
+        is_put
+            && self.is_last_of_its_key(main, sub, event)
+            && live.is_some_and(|l| l.mod_revision == main)
+    }
+
+    /// Whether no later change of the same revision is about the same key.
+    fn is_last_of_its_key(&self, main: i64, sub: i64, event: &Event) -> bool {
+        let key = event.kv.as_ref().map(|kv| &kv.key);
+        let later = self.changes_at(main).iter().skip(sub as usize + 1);
+        !later.into_iter().any(|later| later.kv.as_ref().map(|kv| &kv.key) == key)
     }
 
     fn now(&self) -> &Version {
@@ -454,10 +483,6 @@ fn has_put(txn: &pb::TxnRequest) -> bool {
     })
 }
 
-fn same_key(event: &Event, key: &Bytes) -> bool {
-    event.kv.as_ref().is_some_and(|kv| kv.key == *key)
-}
-
 /// What a change leaves in the backend: revision key and encoded pair, the key alone for a
 /// tombstone.
 fn record(main: i64, sub: i64, event: &Event) -> (Vec<u8>, Vec<u8>) {
@@ -474,7 +499,7 @@ fn record(main: i64, sub: i64, event: &Event) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// CRC-32C, a bit at a time: no table, nothing shared with the implementation.
-fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
     for byte in bytes {
         crc ^= u32::from(*byte);
         for _ in 0..8 {

@@ -86,8 +86,8 @@ type Deleted = (Bytes, Bytes);
 ///
 /// etcd goes through nested transactions in order and compares the puts of each with the deletions
 /// of the branch and of the nested ones *before* it; so a deletion in a later sibling is not held
-/// against an earlier put. And it takes an open end (`"\0"`) for the literal key, so that such a
-/// deletion covers nothing. Both checked against etcd 3.4.
+/// against an earlier put (checked against etcd 3.4). In one thing reseed means to differ, and so
+/// does this: etcd takes an open end (`"\0"`) for the literal key and sees no overlap there.
 fn overlaps(ops: &[pb::RequestOp]) -> Result<(BTreeSet<Bytes>, Vec<Deleted>), Refusal> {
     use pb::request_op::Request as Op;
     let mut puts = BTreeSet::new();

@@ -1,0 +1,160 @@
+//! The apply loop: committed entries, in log order, one at a time, exactly once.
+//!
+//! For each entry: execute it on the machine, put its changes and its index into the backend as
+//! one commit, publish its events, answer whoever waits. The machine's lock is taken for a short
+//! run of entries, so that readers get a turn in between.
+//!
+//! Apply answers or halts: an error that depends on this member (its disk, its memory) must not
+//! become an answer, because other members answered otherwise.
+
+use std::sync::Arc;
+
+use raft::eraftpb::{Entry, EntryType};
+use reseed_core::applied::{Applied, At, Effect, Response};
+use reseed_core::codec;
+use reseed_core::error::Error;
+use reseed_proto::log::log_entry::Request;
+use reseed_rt::chan::Receiver;
+use reseed_rt::clock::Instant;
+use reseed_rt::task::Stop;
+use reseed_storage::backend::AppliedAt;
+
+use crate::halt::Halt;
+use crate::propose::{Answer, Waiters};
+use crate::state::State;
+use crate::watch::hub::Publisher;
+
+/// Entries executed under one hold of the machine's lock.
+const ENTRIES_PER_LOCK: usize = 32;
+
+/// Told of each effect before the entry is answered, in log order; must not block.
+pub(crate) type OnEffect = Box<dyn Fn(&Effect) + Send + Sync>;
+
+/// What the apply loop needs to run.
+pub(crate) struct Applier {
+    pub(crate) state: Arc<State>,
+    pub(crate) committed: Receiver<Vec<Entry>>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) watchers: Publisher,
+    pub(crate) on_effect: OnEffect,
+    pub(crate) halt: Halt,
+}
+
+/// What one entry left behind, to be handed out once the lock is gone.
+struct Done {
+    id: u64,
+    answer: Answer,
+    effects: Vec<Effect>,
+    index: u64,
+}
+
+impl Applier {
+    /// Runs until `stop`; halts the member if an entry cannot be executed.
+    pub(crate) async fn run(mut self, stop: Stop) {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                batch = self.committed.recv() => batch,
+            };
+            let Some(batch) = batch else { return };
+            if let Err(error) = self.apply_batch(batch).await {
+                self.halt.halt(error);
+                return;
+            }
+        }
+    }
+
+    async fn apply_batch(&mut self, batch: Vec<Entry>) -> Result<(), ApplyError> {
+        let mut entries = batch.into_iter().peekable();
+        while entries.peek().is_some() {
+            self.state.backend.room().await;
+            let began = Instant::now();
+            let run: Vec<Entry> = entries.by_ref().take(ENTRIES_PER_LOCK).collect();
+            let done = self.execute(&run)?;
+            let took = began.elapsed();
+            if took > self.state.config.warning_apply_duration {
+                self.state.metrics.slow_apply.inc();
+                tracing::warn!(entries = run.len(), ?took, "apply request took too long");
+            }
+            self.hand_out(done);
+        }
+        Ok(())
+    }
+
+    /// Executes a run of entries; events leave in revision order while the lock is held.
+    fn execute(&mut self, run: &[Entry]) -> Result<Vec<Done>, ApplyError> {
+        let state = &*self.state;
+        let mut done = Vec::with_capacity(run.len());
+        let mut machine = state.machine.write();
+        for entry in run {
+            let at = At { index: entry.index, term: entry.term };
+            let applied_at = AppliedAt { index: entry.index, term: entry.term };
+            if entry.entry_type != EntryType::EntryNormal as i32 {
+                return Err(ApplyError::MembershipChange(entry.index));
+            }
+            if entry.data.is_empty() {
+                // A new leader's empty entry (Raft §8).
+                state.backend.commit(reseed_core::port::Batch::default(), applied_at)?;
+                done.push(Done { id: 0, answer: Ok(Response::None), effects: vec![], index: at.index });
+                continue;
+            }
+            let log_entry = codec::decode(&entry.data)
+                .map_err(|error| ApplyError::Unreadable { index: entry.index, error })?;
+            let applied = machine
+                .apply(at, &log_entry, &state.backend)
+                .map_err(|error| ApplyError::Entry { index: entry.index, error })?;
+            count(state, log_entry.request.as_ref(), &applied);
+            let Applied { response, revision, events, batch, effects } = applied;
+            state.backend.commit(batch, applied_at)?;
+            if !events.is_empty() {
+                self.watchers.publish(revision, events);
+            }
+            done.push(Done { id: log_entry.id, answer: response, effects, index: at.index });
+        }
+        Ok(done)
+    }
+
+    fn hand_out(&self, done: Vec<Done>) {
+        if let Some(last) = done.last() {
+            self.state.progress.set_applied(last.index);
+        }
+        for Done { id, answer, effects, .. } in done {
+            for effect in &effects {
+                (self.on_effect)(effect);
+            }
+            if let Some(waiter) = self.waiters.take(id) {
+                // Whoever waited may have given up.
+                drop(waiter.send(answer));
+            }
+        }
+    }
+}
+
+fn count(state: &State, request: Option<&Request>, applied: &Applied) {
+    let metrics = &state.metrics;
+    if applied.response.is_err() {
+        return;
+    }
+    match request {
+        Some(Request::Put(_)) => metrics.put_total.inc(),
+        Some(Request::DeleteRange(_)) => metrics.delete_total.inc(),
+        Some(Request::Txn(_)) => metrics.txn_total.inc(),
+        Some(Request::LeaseGrant(_)) => metrics.lease_granted.inc(),
+        Some(Request::LeaseRevoke(_)) => metrics.lease_revoked.inc(),
+        _ => {}
+    }
+}
+
+/// Why apply cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error("entry {index} cannot be applied: {error}")]
+    Entry { index: u64, error: Error },
+    #[error("entry {index} cannot be read: {error}")]
+    Unreadable { index: u64, error: codec::DecodeError },
+    #[error("entry {0} changes the membership, which this version cannot do")]
+    MembershipChange(u64),
+    #[error("backend: {0}")]
+    Backend(#[from] reseed_storage::backend::BackendError),
+}

@@ -1,0 +1,68 @@
+//! Moves applied writes from memory to the backend file, off the apply path.
+//!
+//! A write is durable in the WAL before it is applied; here it becomes durable in the backend too,
+//! together with the applied index, so that the log before it can go. Runs when enough has
+//! gathered, at the latest every `--backend-batch-interval`, and once more at a graceful stop.
+
+use std::sync::Arc;
+
+use reseed_rt::chan::Sender;
+use reseed_rt::clock::{self, Instant};
+use reseed_rt::task::Stop;
+use reseed_rt::disk;
+use reseed_storage::backend::BackendError;
+
+use crate::halt::Halt;
+use crate::raft::driver::Event;
+use crate::state::State;
+
+/// What the flusher needs to run; it owns a thread in production.
+pub(crate) struct Flusher {
+    pub(crate) state: Arc<State>,
+    pub(crate) driver: Sender<Event>,
+    pub(crate) halt: Halt,
+}
+
+impl Flusher {
+    /// Runs until `stop`, flushes once more, and returns; halts the member if a flush fails.
+    pub(crate) async fn run(self, stop: Stop) {
+        let mut truncated_at = self.state.backend.persisted().index;
+        loop {
+            let interval = self.state.config.backend_batch_interval;
+            let stopping = tokio::select! {
+                biased;
+                () = stop.cancelled() => true,
+                () = self.state.backend.flush_wanted() => false,
+                () = clock::sleep(interval) => false,
+            };
+            if self.halt.reason().is_some() {
+                // What made the member halt may have left the memory in doubt: the disk decides.
+                return;
+            }
+            if let Err(error) = self.flush().await {
+                self.halt.halt(format_args!("backend: {error}"));
+                return;
+            }
+            if stopping {
+                return;
+            }
+            let persisted = self.state.backend.persisted().index;
+            if persisted >= truncated_at + self.state.config.snapshot_count {
+                truncated_at = persisted;
+                // A driver that is gone has nothing to truncate.
+                drop(self.driver.send(Event::Persisted { index: persisted }).await);
+            }
+        }
+    }
+
+    async fn flush(&self) -> Result<(), BackendError> {
+        if !self.state.backend.needs_flush() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.state.backend.flush_blocking()?;
+        self.state.metrics.backend_commit.observe(began.elapsed().as_secs_f64());
+        disk::settle().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! How a member stops because it must: a failed fsync, a broken invariant, a damaged backend.
+//!
+//! The first reason wins and is what the operator reads; everybody else only sees the stop token.
+//! Nothing is answered after a halt: a caller left without an answer knows that it knows nothing.
+
+use parking_lot::Mutex;
+use reseed_rt::task::Stop;
+
+/// Stops the whole member and keeps why.
+#[derive(Clone, Debug)]
+pub(crate) struct Halt {
+    stop: Stop,
+    reason: std::sync::Arc<Mutex<Option<String>>>,
+}
+
+impl Halt {
+    pub(crate) fn new(stop: Stop) -> Self {
+        Self { stop, reason: std::sync::Arc::default() }
+    }
+
+    /// Stops the member because of `reason`.
+    pub(crate) fn halt(&self, reason: impl std::fmt::Display) {
+        let reason = reason.to_string();
+        tracing::error!(%reason, "the member stops: it could no longer keep its promises");
+        self.reason.lock().get_or_insert(reason);
+        self.stop.cancel();
+    }
+
+    /// Why the member halted, if it did.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.lock().clone()
+    }
+}

@@ -1,0 +1,89 @@
+//! The listeners: bound first, so that a taken port is an error at start, and served later.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use reseed_rt::net::{Listener, ServeOptions, serve};
+use reseed_rt::task::{self, Stop, Task};
+use tonic::body::Body;
+
+use super::Pages;
+use crate::boot::BootError;
+use crate::config::{Config, listen_address};
+use crate::rpc::Services;
+use crate::rpc::route::Router;
+
+/// Bound, but not served yet: connections wait in the backlog.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    client: Vec<Listener>,
+    metrics: Vec<Listener>,
+}
+
+/// Binds every client and metrics address.
+pub(crate) async fn bind(config: &Config) -> Result<Listeners, BootError> {
+    Ok(Listeners {
+        client: bind_all(&config.listen_client_urls).await?,
+        metrics: bind_all(&config.listen_metrics_urls).await?,
+    })
+}
+
+async fn bind_all(urls: &[String]) -> Result<Vec<Listener>, BootError> {
+    let mut listeners = Vec::with_capacity(urls.len());
+    for url in urls {
+        let address = listen_address(url)?;
+        let bound = Listener::bind(&address).await;
+        listeners.push(bound.map_err(|source| BootError::Listen { address, source })?);
+    }
+    Ok(listeners)
+}
+
+impl Listeners {
+    /// The client addresses with their real ports.
+    pub(crate) fn client_addresses(&self) -> Vec<SocketAddr> {
+        self.client.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves everything until `stop`.
+    pub(crate) fn serve(self, services: Services, stop: Stop) -> Vec<Task<()>> {
+        let config = &services.state.config;
+        let options = ServeOptions {
+            streams_max: Some(config.max_concurrent_streams),
+            keepalive_interval: Some(config.grpc_keepalive_interval),
+            keepalive_timeout: config.grpc_keepalive_timeout,
+            ..ServeOptions::default()
+        };
+        let pages = PagesOnly(Pages::new(services.clone()));
+        let router = Router::new(services);
+        let client = self.client.into_iter().map(|listener| {
+            task::spawn("client", serve(listener, router.clone(), options.clone(), stop.clone()))
+        });
+        let metrics = self.metrics.into_iter().map(|listener| {
+            task::spawn("metrics", serve(listener, pages.clone(), options.clone(), stop.clone()))
+        });
+        client.chain(metrics).collect()
+    }
+}
+
+/// The metrics port: pages, no gRPC.
+#[derive(Clone, Debug)]
+struct PagesOnly(Pages);
+
+impl tower::Service<Request<Incoming>> for PagesOnly {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let pages = self.0.clone();
+        Box::pin(async move { Ok(pages.answer(&request).await) })
+    }
+}

@@ -1,0 +1,211 @@
+//! Starting and stopping one member: which tasks there are, which queues connect them.
+//!
+//! ```text
+//!             rpc ──► Proposer ──► driver ──► apply ──► watch hub ──► streams
+//!                 └─► ReadIndex ──┘            │ └──► effects ──► lease clock, compactor
+//!                                              └─ overlay ──► flusher ──► backend file, log truncation
+//! ```
+//!
+//! Stop order is the reverse of the journey: listeners drain first, then the log stops taking
+//! entries, then what is applied is flushed, so that the next start replays nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reseed_rt::chan;
+use reseed_rt::task::{self, Stop, Task};
+
+use crate::apply::Applier;
+use crate::boot::{self, BootError, Booted};
+use crate::compactor::{self, Compactor};
+use crate::config::Config;
+use crate::flusher::Flusher;
+use crate::halt::Halt;
+use crate::http::listen;
+use crate::lease_clock::LeaseClock;
+use crate::propose::{Bounds, Proposer, Waiters};
+use crate::raft::driver::Driver;
+use crate::read::ReadIndex;
+use crate::rpc::Services;
+use crate::state::State;
+use crate::watch::hub;
+
+/// Proposals and reads that may queue before the driver takes them.
+const EVENTS_MAX: usize = 16_384;
+/// Batches of committed entries that may queue before apply takes them.
+const COMMITTED_MAX: usize = 1_024;
+/// How long a graceful stop waits for open requests.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// One running member.
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<State>,
+    client_addresses: Vec<std::net::SocketAddr>,
+    stop: Stop,
+    halt: Halt,
+    listeners: Stop,
+    log: Stop,
+    listening: Vec<Task<()>>,
+    logging: Vec<Task<()>>,
+    background: Vec<Task<()>>,
+    _lock: reseed_storage::layout::DataDir,
+}
+
+/// Why a member stopped by itself.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Halted(pub String);
+
+impl Server {
+    /// Opens or creates the data directory and serves clients.
+    ///
+    /// # Errors
+    /// The configuration cannot work, the data directory is in use or damaged, or a port is taken.
+    pub async fn start(config: Config) -> Result<Self, BootError> {
+        config.validate()?;
+        let stop = Stop::new();
+        let halt = Halt::new(stop.clone());
+        let Booted { state, node, wal, data_dir } = boot::boot(config, halt.clone())?;
+        let listeners_open = listen::bind(&state.config).await?;
+
+        let (listeners, log) = (stop.child_token(), stop.child_token());
+        let (events, events_in) = chan::bounded("driver", EVENTS_MAX);
+        let (committed, committed_in) = chan::bounded("apply", COMMITTED_MAX);
+        let waiters = Arc::new(Waiters::default());
+        let bounds = Bounds {
+            request_bytes_max: state.config.max_request_bytes,
+            timeout: state.config.request_timeout(),
+        };
+        let proposer = Proposer::new(
+            events.clone(),
+            Arc::clone(&waiters),
+            Arc::clone(&state.progress),
+            Arc::clone(&state.metrics),
+            bounds,
+        );
+        let read_index = ReadIndex {
+            driver: events.clone(),
+            progress: Arc::clone(&state.progress),
+            metrics: Arc::clone(&state.metrics),
+            timeout: bounds.timeout,
+        };
+        let (publisher, watch_hub, hub_task) = hub::start(Arc::clone(&state), log.clone());
+        let leases = LeaseClock::new(Arc::clone(&state), proposer.clone());
+        let compactor = Compactor::new(Arc::clone(&state), proposer.clone());
+
+        let (on_lease, on_compaction) = (leases.clone(), compactor.clone());
+        let applier = Applier {
+            state: Arc::clone(&state),
+            committed: committed_in,
+            waiters: Arc::clone(&waiters),
+            watchers: publisher,
+            on_effect: Box::new(move |effect| {
+                on_lease.on_effect(effect);
+                on_compaction.on_effect(effect);
+            }),
+            halt: halt.clone(),
+        };
+        let driver = Driver {
+            node,
+            wal,
+            events: events_in,
+            apply: committed,
+            waiters,
+            progress: Arc::clone(&state.progress),
+            metrics: Arc::clone(&state.metrics),
+            halt: halt.clone(),
+            tick: state.config.heartbeat_interval,
+            catchup_entries: state.config.snapshot_catchup_entries,
+            sync_writes: !state.config.unsafe_no_fsync,
+        };
+        let flusher = Flusher { state: Arc::clone(&state), driver: events, halt: halt.clone() };
+
+        let driver_stop = log.clone();
+        let flusher_stop = log.clone();
+        let logging = vec![
+            task::spawn_thread("driver", move || Box::pin(driver.run(driver_stop))),
+            task::spawn("apply", applier.run(log.clone())),
+            task::spawn_thread("flusher", move || Box::pin(flusher.run(flusher_stop))),
+            hub_task,
+        ];
+        let background = vec![
+            task::spawn("leases", leases.clone().run(log.clone())),
+            task::spawn("compactor", compactor.clone().run(log.clone())),
+            task::spawn("auto-compaction", compactor::run_auto(compactor.clone(), log.clone())),
+            task::spawn("publish", boot::publish(Arc::clone(&state), proposer.clone(), log.clone())),
+        ];
+        let services = Services {
+            state: Arc::clone(&state),
+            proposer,
+            read_index,
+            watch: watch_hub,
+            leases,
+            compactor,
+            stop: listeners.clone(),
+        };
+        let client_addresses = listeners_open.client_addresses();
+        let listening = listeners_open.serve(services, listeners.clone());
+        Ok(Self {
+            state,
+            client_addresses,
+            stop,
+            halt,
+            listeners,
+            log,
+            listening,
+            logging,
+            background,
+            _lock: data_dir,
+        })
+    }
+
+    /// What the member's parts share; for embedders, tests and status pages.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Where clients are served, one per listen URL: the real ports where 0 was asked for.
+    pub fn client_addresses(&self) -> &[std::net::SocketAddr] {
+        &self.client_addresses
+    }
+
+    /// Returns when this member takes and answers requests: it knows a leader and has applied
+    /// everything that was committed at start.
+    pub async fn ready(&self) {
+        let mut ticks = reseed_rt::clock::interval(Duration::from_millis(5));
+        while self.state.progress.leader() == 0 || self.state.progress.applied() == 0 {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = ticks.tick() => {}
+            }
+        }
+    }
+
+    /// Returns only if the member stops by itself, with the reason.
+    pub async fn halted(&self) -> Halted {
+        self.stop.cancelled().await;
+        Halted(self.halt.reason().unwrap_or_else(|| "stopped".into()))
+    }
+
+    /// Stops gracefully: open requests are answered, what is applied is flushed.
+    pub async fn stop(self) {
+        self.listeners.cancel();
+        let drained = async {
+            for task in self.listening {
+                // A task that ended early has nothing left to drain.
+                drop(task.await);
+            }
+        };
+        if reseed_rt::clock::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("open requests were cut off after {DRAIN:?}");
+        }
+        self.log.cancel();
+        for task in self.logging.into_iter().chain(self.background) {
+            // As above.
+            drop(task.await);
+        }
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,108 @@
+//! What this member knows of its own place in the log, readable without a lock.
+//!
+//! Written by the driver (term, leader, commit) and by apply (applied); read by every response
+//! header, by `Status`, and by linearizable reads that wait for an index to be applied.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Positions in the log; all start at what the disk said at boot.
+#[derive(Debug, Default)]
+pub struct Progress {
+    term: AtomicU64,
+    leader: AtomicU64,
+    committed: AtomicU64,
+    last: AtomicU64,
+    applied: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Progress {
+    /// Raft term.
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Relaxed)
+    }
+
+    /// Member id of the leader, 0 if none is known.
+    pub fn leader(&self) -> u64 {
+        self.leader.load(Ordering::Relaxed)
+    }
+
+    /// Index up to which the log is committed.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Index of the last entry that has been applied and is visible to reads.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {
+        self.term.store(term, Ordering::Relaxed);
+        self.leader.store(leader, Ordering::Relaxed);
+        self.committed.store(committed, Ordering::Relaxed);
+    }
+
+    /// Index of the last entry in the log, committed or not.
+    pub fn last_index(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_index(&self, index: u64) {
+        self.last.store(index, Ordering::Relaxed);
+    }
+
+    /// Makes `index` the applied index and wakes whoever waited for it.
+    pub(crate) fn set_applied(&self, index: u64) {
+        let before = self.applied.swap(index, Ordering::AcqRel);
+        assert!(before <= index, "applied index went back from {before} to {index}");
+        let mut waiting = self.waiting.lock();
+        while let Some(entry) = waiting.first_entry()
+            && *entry.key() <= index
+        {
+            for waiter in entry.remove() {
+                // Whoever waited may have given up.
+                drop(waiter.send(()));
+            }
+        }
+    }
+
+    /// Returns once the applied index is at least `index`.
+    pub(crate) async fn wait_applied(&self, index: u64) {
+        if self.applied() >= index {
+            return;
+        }
+        let receiver = {
+            let mut waiting = self.waiting.lock();
+            // Apply stores before it locks: an index reached meanwhile is seen here.
+            if self.applied() >= index {
+                return;
+            }
+            let (sender, receiver) = oneshot::channel();
+            waiting.entry(index).or_default().push(sender);
+            receiver
+        };
+        if receiver.await.is_err() {
+            // The table is dropped with the member only: there is nothing to wait for any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_ends_when_the_index_is_applied() {
+        let progress = Progress::default();
+        progress.set_applied(3);
+        progress.wait_applied(3).await;
+        let (_, ()) = tokio::join!(progress.wait_applied(5), async { progress.set_applied(7) });
+        assert!(progress.waiting.lock().is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! From a checked request to the answer that its log entry gets.
+//!
+//! The request gets an id, becomes a log entry, and waits in a table until apply has executed the
+//! entry with that id. Giving up waiting takes nothing back: the entry may still be applied, which
+//! is why a time-out says "unknown", not "failed".
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use reseed_core::applied::Response;
+use reseed_core::error::Error;
+use reseed_core::{codec, limits};
+use reseed_proto::log::{LogEntry, log_entry};
+use reseed_rt::chan::Sender;
+use reseed_rt::{clock, rng};
+use tokio::sync::oneshot;
+
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::raft::driver::Event;
+
+/// What a waiter gets.
+pub(crate) type Answer = Result<Response, Error>;
+
+/// Who waits for which entry.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    by_id: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+}
+
+impl Waiters {
+    fn register(&self, id: u64) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        let before = self.by_id.lock().insert(id, sender);
+        assert!(before.is_none(), "request id {id} is already waited for");
+        receiver
+    }
+
+    fn forget(&self, id: u64) {
+        self.by_id.lock().remove(&id);
+    }
+
+    /// Takes whoever waits for `id`: nobody, if the entry came from elsewhere or from a replay.
+    pub(crate) fn take(&self, id: u64) -> Option<oneshot::Sender<Answer>> {
+        self.by_id.lock().remove(&id)
+    }
+
+    /// Tells all of `ids` that their proposals were not taken.
+    pub(crate) fn refuse(&self, ids: &[u64], error: &Error) {
+        for id in ids {
+            if let Some(waiter) = self.take(*id) {
+                // Whoever waited may have given up.
+                drop(waiter.send(Err(error.clone())));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.by_id.lock().len()
+    }
+}
+
+/// Removes the waiter when its caller goes away before the answer comes.
+struct Registration<'a> {
+    waiters: &'a Waiters,
+    id: u64,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.waiters.forget(self.id);
+    }
+}
+
+/// Proposes requests and waits for their answers.
+#[derive(Clone, Debug)]
+pub struct Proposer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    next_id: AtomicU64,
+    driver: Sender<Event>,
+    waiters: Arc<Waiters>,
+    progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
+    request_bytes_max: usize,
+    timeout: Duration,
+}
+
+impl Proposer {
+    pub(crate) fn new(
+        driver: Sender<Event>,
+        waiters: Arc<Waiters>,
+        progress: Arc<Progress>,
+        metrics: Arc<Metrics>,
+        bounds: Bounds,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                // Ids of an earlier run may still be in the log: begin somewhere else.
+                next_id: AtomicU64::new(rng::u64() | 1),
+                driver,
+                waiters,
+                progress,
+                metrics,
+                request_bytes_max: bounds.request_bytes_max,
+                timeout: bounds.timeout,
+            }),
+        }
+    }
+
+    /// Sends `request` through the log and returns what applying it answered.
+    ///
+    /// # Errors
+    /// What the state machine answered, or: [`Error::TooManyRequests`] when apply is behind,
+    /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the log has no room (in these three
+    /// cases nothing was proposed); [`Error::Timeout`] and [`Error::Stopped`], after which the
+    /// request may or may not be executed.
+    pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
+        let inner = &*self.inner;
+        let behind = inner.progress.committed().saturating_sub(inner.progress.applied());
+        if behind > limits::APPLY_BACKLOG_MAX {
+            return Err(Error::TooManyRequests);
+        }
+        let id = inner.next_id.fetch_add(1, Ordering::Relaxed);
+        let entry = LogEntry { id, request: Some(request), ..LogEntry::default() };
+        let payload = codec::encode(&entry);
+        if payload.len() > inner.request_bytes_max {
+            return Err(Error::RequestTooLarge);
+        }
+        let answer = inner.waiters.register(id);
+        let registration = Registration { waiters: &inner.waiters, id };
+        let outcome = clock::timeout(inner.timeout, async {
+            inner
+                .driver
+                .send(Event::Propose { id, payload })
+                .await
+                .map_err(|_closed| Error::Stopped)?;
+            answer.await.unwrap_or(Err(Error::Stopped))
+        })
+        .await;
+        drop(registration);
+        outcome.unwrap_or_else(|_elapsed| {
+            inner.metrics.proposals_failed.inc();
+            Err(Error::Timeout)
+        })
+    }
+
+    /// Proposals that wait for their answer.
+    pub(crate) fn pending(&self) -> usize {
+        self.inner.waiters.len()
+    }
+}
+
+/// Limits of [`Proposer::propose`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) request_bytes_max: usize,
+    pub(crate) timeout: Duration,
+}

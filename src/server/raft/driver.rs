@@ -1,0 +1,286 @@
+//! The loop: takes events, steps raft, carries out what it wants.
+//!
+//! The only writer of the WAL and the only caller of raft. In production it owns a thread, so that
+//! a sync blocks nobody else; while it blocks, proposals and reads gather in the queue and share
+//! the next round. In simulation it is a task like any other.
+//!
+//! ```text
+//!   events ──► Node (pure) ──► WAL append ──► one sync ──► committed ──► apply queue
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use raft::eraftpb::{Entry, HardState};
+use reseed_core::error::Error;
+use reseed_rt::chan::{Receiver, Sender};
+use reseed_rt::clock::{Instant, interval};
+use reseed_rt::{buggify, disk, task::Stop};
+use reseed_storage::wal::{self, Mark, Wal, WalEntry};
+
+use super::node::Node;
+use super::reads::{ReadWaiter, Reads};
+use crate::halt::Halt;
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::propose::Waiters;
+
+/// Everything that can happen to the driver.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Append this payload to the log; whoever waits is in the wait table under `id`.
+    Propose {
+        /// Request id inside the payload.
+        id: u64,
+        /// Encoded log entry.
+        payload: Bytes,
+    },
+    /// Tell this waiter an index that makes its read linearizable.
+    Read(ReadWaiter),
+    /// Everything up to this entry is durable in the backend: the log before it may go.
+    Persisted {
+        /// Index of the last entry in the backend file.
+        index: u64,
+    },
+}
+
+/// Events taken per turn: enough to batch whatever a sync's worth of time brings.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// Bytes of proposals per turn, so that one batch stays well below a WAL segment.
+const BYTES_PER_TURN: usize = 8 << 20;
+
+/// Ticks after which an unanswered read round is asked for again; etcd's 500 ms.
+const READ_RETRY_TICKS: usize = 5;
+
+/// What the driver needs to run.
+pub(crate) struct Driver {
+    pub(crate) node: Node,
+    pub(crate) wal: Wal,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) apply: Sender<Vec<Entry>>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) halt: Halt,
+    pub(crate) tick: std::time::Duration,
+    pub(crate) catchup_entries: u64,
+    pub(crate) sync_writes: bool,
+}
+
+/// What gathered for one turn.
+#[derive(Default)]
+struct Turn {
+    ids: Vec<u64>,
+    payloads: Vec<Bytes>,
+    bytes: usize,
+    persisted: Option<u64>,
+}
+
+impl Driver {
+    /// Runs until `stop`; halts the member if the log can no longer be trusted.
+    pub(crate) async fn run(mut self, stop: Stop) {
+        if let Err(error) = self.run_until(&stop).await {
+            self.halt.halt(error);
+        }
+    }
+
+    async fn run_until(&mut self, stop: &Stop) -> Result<(), DriverError> {
+        self.node.campaign_if_alone()?;
+        let mut reads = Reads::default();
+        let mut ticks = interval(self.tick);
+        let mut gathered = Vec::with_capacity(EVENTS_PER_TURN);
+        loop {
+            self.carry_out(&mut reads).await?;
+            let has_leader = self.node.leader() != 0;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = ticks.tick() => self.on_tick(&mut reads),
+                // Without a leader proposals wait in the queue, until one is elected or their
+                // callers give up (as etcd does).
+                n = self.events.recv_many(&mut gathered, EVENTS_PER_TURN), if has_leader => {
+                    if n == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+            if !gathered.is_empty() {
+                self.take_turn(&mut gathered, &mut reads)?;
+            }
+        }
+    }
+
+    fn on_tick(&mut self, reads: &mut Reads) {
+        self.node.tick();
+        if let Some(context) = reads.tick(READ_RETRY_TICKS) {
+            self.metrics.slow_read_indexes.inc();
+            self.node.read_index(context);
+        }
+    }
+
+    fn take_turn(
+        &mut self,
+        gathered: &mut Vec<Event>,
+        reads: &mut Reads,
+    ) -> Result<(), DriverError> {
+        let mut turn = Turn::default();
+        for event in gathered.drain(..) {
+            match event {
+                Event::Propose { id, payload } => {
+                    turn.bytes += payload.len();
+                    turn.ids.push(id);
+                    turn.payloads.push(payload);
+                    if turn.bytes >= BYTES_PER_TURN {
+                        self.propose(&mut turn);
+                    }
+                }
+                Event::Read(waiter) => reads.arrive(waiter),
+                Event::Persisted { index } => turn.persisted = Some(index),
+            }
+        }
+        self.propose(&mut turn);
+        if let Some(context) = reads.begin() {
+            self.node.read_index(context);
+        }
+        if let Some(index) = turn.persisted {
+            self.truncate(index)?;
+        }
+        Ok(())
+    }
+
+    /// Hands the gathered payloads to raft as one message, if the WAL has room for them.
+    fn propose(&mut self, turn: &mut Turn) {
+        let payloads = std::mem::take(&mut turn.payloads);
+        let ids = std::mem::take(&mut turn.ids);
+        let bytes = std::mem::take(&mut turn.bytes);
+        if payloads.is_empty() {
+            return;
+        }
+        // Room is made before raft takes the entries: what raft has taken cannot be refused.
+        if let Err(error) = self.wal.reserve(payloads.len(), bytes) {
+            tracing::warn!(%error, "no room in the write-ahead log, writes are refused");
+            self.waiters.refuse(&ids, &Error::NoSpace);
+            return;
+        }
+        if self.node.propose(payloads).is_err() {
+            self.metrics.proposals_failed.inc_by(ids.len() as u64);
+            self.waiters.refuse(&ids, &Error::NoLeader);
+        }
+    }
+
+    /// Carries out outputs until raft has no more.
+    async fn carry_out(&mut self, reads: &mut Reads) -> Result<(), DriverError> {
+        self.node.applied(self.progress.applied());
+        while self.node.has_output() {
+            let mut output = self.node.output();
+            assert!(output.send_now.is_empty(), "a lone voter has nobody to write to");
+            self.hand_to_apply(std::mem::take(&mut output.committed)).await?;
+            self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
+            assert!(output.send_after_sync.is_empty(), "a lone voter has nobody to write to");
+            let persisted = self.node.persisted(&output);
+            assert!(persisted.send.is_empty(), "a lone voter has nobody to write to");
+            self.hand_to_apply(persisted.committed).await?;
+            for state in output.reads {
+                reads.answer(&state.request_ctx, state.index);
+            }
+            // A round that has just been answered makes way for those who waited meanwhile.
+            if let Some(context) = reads.begin() {
+                self.node.read_index(context);
+            }
+            self.publish_progress();
+        }
+        Ok(())
+    }
+
+    async fn persist(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<&HardState>,
+        must_sync: bool,
+    ) -> Result<(), DriverError> {
+        if entries.is_empty() && hard_state.is_none() {
+            return Ok(());
+        }
+        let entries: Vec<WalEntry> = entries.iter().map(to_wal_entry).collect();
+        let hard_state = hard_state.map(|hs| wal::HardState {
+            term: hs.term,
+            vote: hs.vote,
+            commit: hs.commit,
+        });
+        let began = Instant::now();
+        let written = self.wal.append(&entries, hard_state)?;
+        self.metrics.wal_write_bytes.add(i64::try_from(written).unwrap_or(i64::MAX));
+        self.metrics.wal_write.observe(began.elapsed().as_secs_f64());
+        if must_sync && self.sync_writes && !buggify::point("planted.ack_before_sync") {
+            let began = Instant::now();
+            self.wal.sync()?;
+            self.metrics.wal_fsync.observe(began.elapsed().as_secs_f64());
+        }
+        disk::settle().await;
+        Ok(())
+    }
+
+    async fn hand_to_apply(&mut self, committed: Vec<Entry>) -> Result<(), DriverError> {
+        if committed.is_empty() {
+            return Ok(());
+        }
+        self.publish_progress();
+        self.apply.send(committed).await.map_err(|_closed| DriverError::ApplyIsGone)
+    }
+
+    fn publish_progress(&self) {
+        self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
+        self.progress.set_last_index(self.node.log().last());
+        self.metrics.is_leader.set(i64::from(self.node.is_leader()));
+        self.metrics.has_leader.set(i64::from(self.node.leader() != 0));
+    }
+
+    /// The backend holds everything up to `index`: mark it, and drop the log before it except for
+    /// what slow followers may still want.
+    fn truncate(&mut self, index: u64) -> Result<(), DriverError> {
+        let log = self.node.log();
+        let Some(term) = log.term_of(index) else { return Ok(()) };
+        let conf_state = Bytes::from(log.conf_state().encode_to_vec());
+        self.wal.mark(Mark { index, term, conf_state })?;
+        self.wal.sync()?;
+        self.wal.release(index)?;
+        self.node.truncate_to(index.saturating_sub(self.catchup_entries));
+        Ok(())
+    }
+}
+
+fn to_wal_entry(entry: &Entry) -> WalEntry {
+    WalEntry {
+        index: entry.index,
+        term: entry.term,
+        // raft's entry types are 0, 1 and 2.
+        kind: u8::try_from(entry.entry_type).unwrap_or(u8::MAX),
+        data: entry.data.clone(),
+        context: entry.context.clone(),
+    }
+}
+
+/// The other direction, at boot.
+pub(crate) fn from_wal_entry(entry: WalEntry) -> Entry {
+    Entry {
+        index: entry.index,
+        term: entry.term,
+        entry_type: i32::from(entry.kind),
+        data: entry.data,
+        context: entry.context,
+        ..Entry::default()
+    }
+}
+
+/// Why the driver cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    #[error("write-ahead log: {0}")]
+    Wal(#[from] wal::WalError),
+    #[error("raft: {0}")]
+    Raft(#[from] raft::Error),
+    #[error("the apply loop is gone")]
+    ApplyIsGone,
+}

@@ -1,0 +1,200 @@
+//! The pure step of consensus: inputs go in, one [`Output`] comes out.
+//!
+//! A thin skin around raft-rs' `RawNode` that keeps its calling rules in one place, so that the
+//! driver reads as what it is: persist, send, apply. No I/O, no clock, no channel here.
+//!
+//! What must happen with an output, in this order (Raft §10.2.1 of the thesis for the first):
+//!
+//! 1. `send_now`: a leader's appends need not wait for its own disk.
+//! 2. `entries` and `hard_state` go to the WAL; if `must_sync`, they are synced.
+//! 3. `send_after_sync`: what promises that step 2 has happened (votes, acknowledgements).
+//! 4. [`Node::persisted`], which may commit the very entries just synced.
+//! 5. `committed` entries are applied.
+
+use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType};
+use raft::{Config, RawNode, ReadState, StateRole};
+
+use super::log_view::LogView;
+
+/// What one step of raft wants done.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Messages that may leave before anything is synced.
+    pub(crate) send_now: Vec<Message>,
+    /// Entries to append to the WAL.
+    pub(crate) entries: Vec<Entry>,
+    /// Term, vote and commit, if they changed.
+    pub(crate) hard_state: Option<HardState>,
+    /// Whether term, vote or entries changed: they must be durable before going on.
+    pub(crate) must_sync: bool,
+    /// Messages that promise durability.
+    pub(crate) send_after_sync: Vec<Message>,
+    /// Entries known to be committed before this step's own are persisted.
+    pub(crate) committed: Vec<Entry>,
+    /// Answers to read-index requests.
+    pub(crate) reads: Vec<ReadState>,
+}
+
+/// What follows once an output is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Persisted {
+    /// Entries committed by our own sync.
+    pub(crate) committed: Vec<Entry>,
+    /// Messages that follow from it.
+    pub(crate) send: Vec<Message>,
+}
+
+/// Why a proposal was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There is no leader to take it, or leadership is being handed over.
+    NoLeader,
+}
+
+/// Raft's state machine for this member.
+pub(crate) struct Node {
+    raw: RawNode<LogView>,
+    pending: Option<raft::Ready>,
+}
+
+impl Node {
+    /// A node that starts from what the WAL held.
+    ///
+    /// # Errors
+    /// The configuration or the log contradicts itself.
+    pub(crate) fn new(config: &Config, log: LogView) -> raft::Result<Self> {
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let mut raw = RawNode::new(config, log, &logger)?;
+        raw.set_batch_append(true);
+        Ok(Self { raw, pending: None })
+    }
+
+    /// Campaigns at once when nobody else could: a lone voter need not wait for a time-out.
+    ///
+    /// # Errors
+    /// Raft refuses to campaign.
+    pub(crate) fn campaign_if_alone(&mut self) -> raft::Result<()> {
+        let voters = &self.raw.raft.prs().conf().voters();
+        let alone = voters.contains(self.raw.raft.id) && voters.ids().iter().count() == 1;
+        if alone && self.raw.raft.state != StateRole::Leader { self.raw.campaign() } else { Ok(()) }
+    }
+
+    /// One heartbeat interval has passed.
+    pub(crate) fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// Proposes all `payloads` as one message: they enter the log together, in order, or not at
+    /// all.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was proposed.
+    pub(crate) fn propose(&mut self, payloads: Vec<bytes::Bytes>) -> Result<(), Refused> {
+        let entries: Vec<Entry> = payloads
+            .into_iter()
+            .map(|data| Entry {
+                entry_type: EntryType::EntryNormal as i32,
+                data,
+                ..Entry::default()
+            })
+            .collect();
+        let message = Message {
+            msg_type: MessageType::MsgPropose as i32,
+            from: self.raw.raft.id,
+            entries: entries.into(),
+            ..Message::default()
+        };
+        self.raw.raft.step(message).map_err(|_dropped| Refused::NoLeader)
+    }
+
+    /// Asks for an index that makes a read linearizable; the answer carries `context`.
+    ///
+    /// Dropped silently while the leader has no commit in its term: ask again on a later tick.
+    pub(crate) fn read_index(&mut self, context: Vec<u8>) {
+        self.raw.read_index(context);
+    }
+
+    /// Whether there is an output to take.
+    pub(crate) fn has_output(&self) -> bool {
+        self.pending.is_none() && self.raw.has_ready()
+    }
+
+    /// Takes the next output; [`Node::persisted`] must follow before anything else is fed in.
+    pub(crate) fn output(&mut self) -> Output {
+        assert!(self.pending.is_none(), "the previous output has not been persisted");
+        let mut ready = self.raw.ready();
+        let output = Output {
+            send_now: ready.take_messages(),
+            entries: ready.take_entries(),
+            hard_state: ready.hs().cloned(),
+            must_sync: ready.must_sync(),
+            send_after_sync: ready.take_persisted_messages(),
+            committed: ready.take_committed_entries(),
+            reads: ready.take_read_states(),
+        };
+        check_consecutive(&output.entries);
+        check_consecutive(&output.committed);
+        self.pending = Some(ready);
+        output
+    }
+
+    /// The output's entries and hard state are in the WAL, and durable if they had to be.
+    pub(crate) fn persisted(&mut self, output: &Output) -> Persisted {
+        let ready = self.pending.take().expect("persisted follows output");
+        let log = self.raw.mut_store();
+        log.append(&output.entries);
+        if let Some(hard_state) = &output.hard_state {
+            log.set_hard_state(hard_state.clone());
+        }
+        let mut light = self.raw.advance_append(ready);
+        let persisted =
+            Persisted { committed: light.take_committed_entries(), send: light.take_messages() };
+        check_consecutive(&persisted.committed);
+        persisted
+    }
+
+    /// Everything up to `index` has been applied.
+    pub(crate) fn applied(&mut self, index: u64) {
+        if index > self.raw.raft.raft_log.applied {
+            self.raw.advance_apply_to(index);
+        }
+    }
+
+    /// The part of the log that is in memory.
+    pub(crate) fn log(&self) -> &LogView {
+        self.raw.store()
+    }
+
+    /// Forgets entries up to `index`; they are applied and persisted in the backend.
+    pub(crate) fn truncate_to(&mut self, index: u64) {
+        self.raw.mut_store().truncate_to(index);
+    }
+
+    /// Current term.
+    pub(crate) fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
+    /// The known leader, or 0.
+    pub(crate) fn leader(&self) -> u64 {
+        self.raw.raft.leader_id
+    }
+
+    /// Index up to which the log is committed.
+    pub(crate) fn committed(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
+    /// Whether this member leads.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+}
+
+/// Entries come one after another, and terms never go down (Raft §5.3, Log Matching).
+fn check_consecutive(entries: &[Entry]) {
+    for (before, after) in entries.iter().zip(entries.iter().skip(1)) {
+        assert_eq!(before.index + 1, after.index, "entries leave a gap");
+        assert!(before.term <= after.term, "terms go down at index {}", after.index);
+    }
+}

@@ -1,0 +1,43 @@
+//! Linearizable reads: learn an index that a quorum confirmed, then wait until it is applied.
+
+use std::time::Duration;
+use std::sync::Arc;
+
+use reseed_core::error::Error;
+use reseed_rt::chan::Sender;
+use reseed_rt::clock;
+use tokio::sync::oneshot;
+
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::raft::driver::Event;
+
+/// Waits until what is readable here includes everything acknowledged before the call.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadIndex {
+    pub(crate) driver: Sender<Event>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) timeout: Duration,
+}
+
+impl ReadIndex {
+    /// Returns when a read of the local state is linearizable (Raft §6.4).
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if no quorum confirmed in time, [`Error::Stopped`] at shutdown.
+    pub(crate) async fn wait(&self) -> Result<(), Error> {
+        let confirmed = clock::timeout(self.timeout, async {
+            let (waiter, index) = oneshot::channel();
+            self.driver.send(Event::Read(waiter)).await.map_err(|_closed| Error::Stopped)?;
+            let index = index.await.map_err(|_dropped| Error::Stopped)?;
+            self.progress.wait_applied(index).await;
+            Ok(())
+        })
+        .await;
+        confirmed.unwrap_or_else(|_elapsed| {
+            self.metrics.read_indexes_failed.inc();
+            Err(Error::Timeout)
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! What every part of a member reads: the machine, the backend, and the member's place.
+//!
+//! The machine is behind a lock that is only ever held for microseconds and never across an
+//! `.await`: apply takes it to write in short batches, reads take it to resolve keys to revisions
+//! and fetch values without it.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use reseed_core::Machine;
+use reseed_core::error::Error;
+use reseed_core::id::MemberId;
+use reseed_core::port::Read as _;
+use reseed_proto::etcdserverpb as pb;
+use reseed_storage::backend::Backend;
+
+use crate::config::Config;
+use crate::halt::Halt;
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+
+/// The state of one member.
+#[derive(Debug)]
+pub struct State {
+    /// Settings, validated.
+    pub config: Config,
+    /// Id of the cluster; never changes.
+    pub cluster_id: u64,
+    /// Id of this member; never changes.
+    pub member_id: u64,
+    /// All replicated state.
+    pub machine: RwLock<Machine>,
+    /// The bytes behind it.
+    pub backend: Backend,
+    /// Term, leader, commit and applied index.
+    pub progress: Arc<Progress>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Stops the member when it can no longer keep its promises.
+    pub(crate) halt: Halt,
+}
+
+impl State {
+    /// A response header as of now: ids, term, and the current revision.
+    pub fn header(&self) -> pb::ResponseHeader {
+        self.header_at(self.machine.read().mvcc.revision())
+    }
+
+    /// A response header with the revision that an operation was executed at.
+    pub fn header_at(&self, revision: i64) -> pb::ResponseHeader {
+        pb::ResponseHeader {
+            cluster_id: self.cluster_id,
+            member_id: self.member_id,
+            revision,
+            raft_term: self.progress.term(),
+        }
+    }
+
+    /// Fills in what only the member knows: the machine has already set the revision.
+    pub fn complete(&self, header: &mut Option<pb::ResponseHeader>) {
+        let revision = header.as_ref().map_or(0, |header| header.revision);
+        *header = Some(self.header_at(revision));
+    }
+
+    /// Answers a range from the local state.
+    ///
+    /// # Errors
+    /// The requested revision is compacted or in the future, or the backend cannot be read.
+    pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
+        let plan = self.machine.read().mvcc.plan_range(request)?;
+        let mut response = plan.finish(&self.backend)?;
+        self.metrics.range_total.inc();
+        self.complete(&mut response.header);
+        Ok(response)
+    }
+
+    /// Whether this member only learns and does not vote.
+    pub fn is_learner(&self) -> bool {
+        let machine = self.machine.read();
+        machine.members.get(MemberId(self.member_id)).is_some_and(|member| member.is_learner)
+    }
+
+    /// Bytes of the backend file, allocated and in use.
+    pub fn backend_size(&self) -> reseed_storage::backend::Size {
+        self.backend.size()
+    }
+
+    /// One read of the backend, to prove that it can be read.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(crate) fn probe_backend(&self) -> Result<(), Error> {
+        self.backend.get(reseed_core::port::Table::Meta, b"probe").map(drop).map_err(Error::from)
+    }
+}

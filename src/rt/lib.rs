@@ -25,6 +25,7 @@ pub mod chan;
 pub mod clock;
 pub mod disk;
 pub mod net;
+pub mod process;
 pub mod rng;
 pub mod signal;
 pub mod task;

@@ -241,8 +241,9 @@ pub(crate) fn listen_address(url: &str) -> Result<String, ConfigError> {
         return Err(ConfigError(format!("{why}: {url}")));
     };
     let address = rest.trim_end_matches('/');
-    let port_is_number =
-        address.rsplit_once(':').is_some_and(|(host, p)| !host.is_empty() && p.parse::<u16>().is_ok());
+    let port_is_number = address
+        .rsplit_once(':')
+        .is_some_and(|(host, p)| !host.is_empty() && p.parse::<u16>().is_ok());
     if !port_is_number || address.contains('/') {
         return Err(ConfigError(format!("URL must be http://host:port: {url}")));
     }

@@ -1,1 +1,12 @@
-//! The simulator.
+//! The simulator: the real server in a simulated machine room, under seeded faults.
+//!
+//! Modules in reading order:
+//! - [`world`]: what a node's disk, network, clocks and chance are;
+//! - [`fingerprint`]: one hash over everything that happened in a run.
+//!
+//! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
+//! there (models, checkers, files), which is enough for their tests. It contains no logic of the
+//! server, and the server none of its.
+
+pub mod fingerprint;
+pub mod world;

@@ -1,0 +1,28 @@
+//! The machine room: what the simulated nodes' clocks, disks, network and chance are.
+//!
+//! One madsim plugin, [`Room`], holds all of it, keyed by node; [`SimWorld`] answers `rt` for the
+//! node whose task asks. The disk image and the network are pure models of their own
+//! (`disk_image.rs`, `net.rs`) that know neither madsim nor `rt`; this module and `disk.rs`,
+//! `net_conn.rs`, `node.rs` are the glue.
+//!
+//! madsim resets a plugin's node when it kills that node, before the dead tasks are dropped. So
+//! everything handed to a program carries the node's *epoch*, and what comes from an earlier one
+//! is refused: the destructors of a dead program must not reach the next one's disk.
+//!
+//! Locks here are never held across an await and never while a waker could come back: wakers only
+//! put tasks into a queue.
+
+pub mod clock;
+pub mod disk_image;
+pub mod net;
+
+#[cfg(madsim)]
+pub mod disk;
+#[cfg(madsim)]
+pub mod net_conn;
+#[cfg(madsim)]
+pub mod node;
+#[cfg(madsim)]
+mod room;
+#[cfg(madsim)]
+pub use room::{Room, SimWorld};

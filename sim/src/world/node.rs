@@ -1,0 +1,104 @@
+//! A machine with a program on it.
+//!
+//! The program is a future made anew at each boot. It is started once, dies with its machine, and
+//! is started again; it never ends by itself as far as madsim is concerned, because that would
+//! take its tasks down without telling the plugins.
+
+use std::{future::Future, net::IpAddr, sync::Arc};
+
+use madsim::{
+    runtime::{Handle, NodeHandle},
+    task::NodeId,
+};
+
+use super::{
+    disk::POWER_FAILURE,
+    net::Crash,
+    room::{Room, host},
+};
+
+/// A machine in the room.
+#[derive(Clone)]
+pub struct Machine {
+    handle: NodeHandle,
+    name: Arc<str>,
+}
+
+impl Machine {
+    /// Sets up a machine called `name`, reachable under that name and `ip`, that runs `program`
+    /// whenever it boots, beginning now.
+    pub fn boot<F>(name: &str, ip: IpAddr, program: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let owned = name.to_owned();
+        let program = Arc::new(program);
+        let init = move || {
+            let (program, name) = (program.clone(), owned.clone());
+            async move {
+                let room = Room::current();
+                let id = madsim::plugin::node();
+                room.with_network(|network| {
+                    if room.crashes(id) == 0 {
+                        network.add_host(host(id), &name, ip);
+                    }
+                    network.boot(host(id));
+                });
+                program().await;
+                std::future::pending().await
+            }
+        };
+        let handle = Handle::current()
+            .create_node()
+            .name(name)
+            .restart_on_panic_matching(POWER_FAILURE)
+            .init(init)
+            .build();
+        Self { handle, name: name.into() }
+    }
+
+    /// madsim's name for it.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.handle.id()
+    }
+
+    /// The network's name for it.
+    #[must_use]
+    pub fn host(&self) -> u64 {
+        host(self.id())
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes it down; it stays down until [`Machine::restart`].
+    pub fn kill(&self, how: Crash) {
+        Room::current().set_next_crash(self.id(), how);
+        Handle::current().kill(self.id());
+    }
+
+    /// Boots it again after a kill.
+    pub fn restart(&self) {
+        Handle::current().restart(self.id());
+    }
+
+    /// Is it down, by a kill or a power failure of its own?
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        Handle::current().is_exit(self.id())
+    }
+
+    /// Stops its tasks where they are; time goes on without it.
+    pub fn pause(&self) {
+        Handle::current().pause(self.id());
+    }
+
+    /// Lets its tasks go on.
+    pub fn resume(&self) {
+        Handle::current().resume(self.id());
+    }
+}

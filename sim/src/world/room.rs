@@ -1,0 +1,302 @@
+//! The plugin that holds the machine room, and the `rt::sim::World` that looks into it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use madsim::{
+    Config,
+    plugin::{self, Simulator},
+    rand::{GlobalRng, RngCore},
+    task::{NodeId, Spawner},
+    time::TimeHandle,
+};
+use rand::RngExt;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use reseed_rt::{
+    disk::Disk,
+    sim::{Acceptor, Duplex, World},
+};
+use tokio::sync::Notify;
+
+use super::{
+    clock::Clock,
+    disk::{Drives, NodeDisk},
+    net::{Crash, Network},
+    net_conn,
+};
+use crate::fingerprint::{Trace, fold};
+
+/// The machine room of the running simulation.
+#[derive(Clone)]
+pub struct Room(pub(crate) Arc<Inner>);
+
+/// What all handles share.
+pub(crate) struct Inner {
+    pub(crate) time: TimeHandle,
+    pub(crate) spawner: Spawner,
+    pub(crate) drives: Mutex<Drives>,
+    pub(crate) network: Mutex<Network>,
+    /// Something new is due on the network.
+    pub(crate) kick: Notify,
+    pub(crate) pumping: std::sync::atomic::AtomicBool,
+    chance: Mutex<Chance>,
+    trace: Mutex<Trace>,
+}
+
+/// Per-node randomness, clocks and crash modes.
+struct Chance {
+    seed: [u8; 32],
+    epochs: BTreeMap<NodeId, u64>,
+    forks: BTreeMap<(NodeId, u64, &'static str), u64>,
+    draws: ChaCha8Rng,
+    clocks: BTreeMap<NodeId, Clock>,
+    next_crash: BTreeMap<NodeId, Crash>,
+    points: ChaCha8Rng,
+    planted: BTreeSet<String>,
+    buggify: bool,
+}
+
+/// A stream of its own for one part of the room.
+pub(crate) fn stream(seed: [u8; 32], name: &str) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::from_seed(seed);
+    rng.set_stream(fold(name.as_bytes()));
+    rng
+}
+
+impl Simulator for Room {
+    fn new(_: &GlobalRng, _: &TimeHandle, _: &Config) -> Self {
+        unreachable!("madsim calls new1, which new would be the default of")
+    }
+
+    fn new1(rand: &GlobalRng, time: &TimeHandle, spawner: &Spawner, _: &Config) -> Self {
+        let mut seed = [0; 32];
+        rand.clone().fill_bytes(&mut seed);
+        let chance = Chance {
+            seed,
+            epochs: BTreeMap::new(),
+            forks: BTreeMap::new(),
+            draws: stream(seed, "draws"),
+            clocks: BTreeMap::new(),
+            next_crash: BTreeMap::new(),
+            points: stream(seed, "buggify"),
+            planted: BTreeSet::new(),
+            buggify: false,
+        };
+        Self(Arc::new(Inner {
+            time: time.clone(),
+            spawner: spawner.clone(),
+            drives: Mutex::new(Drives::new(seed)),
+            network: Mutex::new(Network::new(stream(seed, "network"))),
+            kick: Notify::new(),
+            pumping: false.into(),
+            chance: Mutex::new(chance),
+            trace: Mutex::new(Trace::default()),
+        }))
+    }
+
+    fn create_node(&self, id: NodeId) {
+        lock(&self.0.drives).add(id);
+    }
+
+    /// The node was killed: by a nemesis, or because its disk panicked with a power failure.
+    fn reset_node(&self, id: NodeId) {
+        let how = {
+            let mut chance = lock(&self.0.chance);
+            *chance.epochs.entry(id).or_default() += 1;
+            chance.next_crash.remove(&id).unwrap_or(Crash::Power)
+        };
+        lock(&self.0.drives).reset(id, how);
+        let now = self.0.time.elapsed();
+        lock(&self.0.network).crash(host(id), how, now);
+        self.0.kick.notify_one();
+        self.0.trace("reset", host(id), &[]);
+    }
+}
+
+/// The network's name for a node.
+pub(crate) fn host(id: NodeId) -> u64 {
+    // madsim keeps the number private but prints it.
+    id.to_string().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(u64::MAX)
+}
+
+/// A panic while a lock was held is a planned power failure at worst; the state is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// Feeds one event into the run's fingerprint.
+    pub(crate) fn trace(&self, kind: &'static str, node: u64, parts: &[&[u8]]) {
+        lock(&self.trace).event(self.time.elapsed(), kind, node, parts);
+    }
+}
+
+impl Room {
+    /// The room of the running simulation. Not for use inside a plugin's callbacks: madsim holds
+    /// the lock of its plugin map there.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::clone(&plugin::simulator::<Self>())
+    }
+
+    /// Feeds one event of a workload into the run's fingerprint.
+    pub fn trace(&self, kind: &'static str, parts: &[&[u8]]) {
+        self.0.trace(kind, host(plugin::node()), parts);
+    }
+
+    /// The fingerprint so far.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        lock(&self.0.trace).digest()
+    }
+
+    /// Events hashed so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        lock(&self.0.trace).events()
+    }
+
+    /// Writes every event as a line to `path` too.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn trace_to(&self, path: &std::path::Path) -> io::Result<()> {
+        lock(&self.0.trace).write_to(path)
+    }
+
+    /// True time since the simulation began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.time.elapsed()
+    }
+
+    /// A random stream of the run's own, not a node's.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> ChaCha8Rng {
+        stream(lock(&self.0.chance).seed, name)
+    }
+
+    /// The network, to cut links and the like.
+    pub fn with_network<T>(&self, f: impl FnOnce(&mut Network) -> T) -> T {
+        let result = f(&mut lock(&self.0.network));
+        self.0.kick.notify_one();
+        result
+    }
+
+    /// The disks, to arm faults and read counters.
+    pub fn with_drives<T>(&self, f: impl FnOnce(&mut Drives) -> T) -> T {
+        f(&mut lock(&self.0.drives))
+    }
+
+    /// Sets a node's clock.
+    pub fn set_clock(&self, node: NodeId, clock: Clock) {
+        lock(&self.0.chance).clocks.insert(node, clock);
+    }
+
+    /// What the next kill of `node` is; without this it is a power failure.
+    pub fn set_next_crash(&self, node: NodeId, how: Crash) {
+        lock(&self.0.chance).next_crash.insert(node, how);
+    }
+
+    /// How often `node` was killed.
+    #[must_use]
+    pub fn crashes(&self, node: NodeId) -> u64 {
+        lock(&self.0.chance).epochs.get(&node).copied().unwrap_or(0)
+    }
+
+    /// Arms points: `buggify` the ordinary ones by chance, `planted` those named.
+    pub fn arm_points(&self, buggify: bool, planted: impl IntoIterator<Item = String>) {
+        let mut chance = lock(&self.0.chance);
+        chance.buggify = buggify;
+        chance.planted = planted.into_iter().map(|name| format!("planted.{name}")).collect();
+    }
+}
+
+/// Answers `rt` for the node whose task asks.
+pub struct SimWorld;
+
+fn current() -> (Arc<Inner>, NodeId) {
+    (plugin::simulator::<Room>().0.clone(), plugin::node())
+}
+
+impl SimWorld {
+    fn clock(room: &Inner, node: NodeId) -> Clock {
+        lock(&room.chance).clocks.get(&node).copied().unwrap_or_default()
+    }
+}
+
+impl World for SimWorld {
+    fn mono(&self) -> Duration {
+        let (room, node) = current();
+        Self::clock(&room, node).mono(room.time.elapsed())
+    }
+
+    fn wall(&self) -> Duration {
+        let (room, node) = current();
+        let elapsed = room.time.elapsed();
+        let now = room.time.now_time().duration_since(std::time::UNIX_EPOCH);
+        let base = now.unwrap_or_default().saturating_sub(elapsed);
+        Self::clock(&room, node).wall(base, elapsed)
+    }
+
+    fn true_duration(&self, local: Duration) -> Duration {
+        let (room, node) = current();
+        Self::clock(&room, node).true_duration(local)
+    }
+
+    fn seed(&self, label: &'static str) -> [u8; 32] {
+        let (room, node) = current();
+        let mut chance = lock(&room.chance);
+        let epoch = chance.epochs.get(&node).copied().unwrap_or(0);
+        let count = chance.forks.entry((node, epoch, label)).or_default();
+        *count += 1;
+        let name = format!("{}/{epoch}/{label}/{count}", host(node));
+        stream(chance.seed, &name).random()
+    }
+
+    fn draw(&self) -> u64 {
+        lock(&current().0.chance).draws.random()
+    }
+
+    fn buggify(&self, name: &'static str) -> bool {
+        let (room, _) = current();
+        let mut chance = lock(&room.chance);
+        if name.starts_with("planted.") {
+            return chance.planted.contains(name);
+        }
+        // A quarter of the points is armed per run, and fires a quarter of the time.
+        let armed = stream(chance.seed, name).random_ratio(1, 4);
+        chance.buggify && armed && chance.points.random_ratio(1, 4)
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        let (room, node) = current();
+        Arc::new(NodeDisk::of(room, node))
+    }
+
+    fn disk_debt(&self) -> Duration {
+        let (room, node) = current();
+        let debt = lock(&room.drives).take_debt(node);
+        debt
+    }
+
+    fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>> {
+        let (room, node) = current();
+        net_conn::bind(room, host(node), host_port)
+    }
+
+    fn connect(&self, host_port: &str) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
+        let (room, node) = current();
+        net_conn::connect(room, host(node), host_port.to_owned())
+    }
+
+    fn stop_requested(&self) -> BoxFuture<'static, &'static str> {
+        // Nobody asks a simulated node to stop politely yet; crashing is the harder test.
+        Box::pin(std::future::pending())
+    }
+}

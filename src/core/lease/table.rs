@@ -128,7 +128,7 @@ impl Table {
         batch: &mut Batch,
     ) -> bool {
         let Some(lease) = self.leases.get_mut(&id) else { return false };
-        lease.remaining_secs = remaining_secs.clamp(0, lease.ttl_secs);
+        lease.remaining_secs = remaining_secs;
         persist(lease, batch);
         true
     }

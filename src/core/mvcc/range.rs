@@ -1,19 +1,221 @@
-//! Range.
-use reseed_proto::etcdserverpb as pb;
+//! Ranges, in two steps: which revisions (from the index, under the lock), then their values (from
+//! the backend, without it).
+//!
+//! What is decided when, as etcd's clients see it: `count` is every key in the range at the
+//! revision, whatever the filters and the limit; filters come next, then the order, then the
+//! limit, then `more`. As much of this as can be is done on revisions alone, so that a range with
+//! a limit fetches no value it will not return: order by key or by mod revision and the filters of
+//! mod revisions need no values; order by version, create revision or value and the filters of
+//! create revisions do.
 
+use alloc::format;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use reseed_proto::etcdserverpb as pb;
+use reseed_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use reseed_proto::mvccpb::KeyValue;
+
+use super::key_range::KeyRange;
+use super::{Store, header, record, revision};
 use crate::error::Error;
-use crate::port::Read;
+use crate::id::Revision;
+use crate::port::{Read, Table};
 
 /// A range whose keys and revisions are decided; only the values are missing.
 #[derive(Clone, Debug)]
-pub struct RangePlan {}
+pub struct RangePlan {
+    revision: i64,
+    count: usize,
+    more: bool,
+    keys_only: bool,
+    /// Backend keys of the values, in the order of the answer unless `late` changes it.
+    keys: Vec<Bytes>,
+    /// What has to wait for the values.
+    late: Option<Late>,
+}
+
+/// The part of a range that looks into the pairs.
+#[derive(Clone, Debug)]
+struct Late {
+    created: Bounds,
+    sort: Option<Sort>,
+    limit: usize,
+}
+
+/// A filter by revision; 0 = no bound.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    min: i64,
+    max: i64,
+}
+
+/// An order other than ascending keys.
+#[derive(Clone, Copy, Debug)]
+struct Sort {
+    target: SortTarget,
+    is_descending: bool,
+}
 
 impl RangePlan {
+    /// Plans `request` as seen at revision `now`, the current one.
+    pub(crate) fn new(store: &Store, request: &pb::RangeRequest, now: i64) -> Result<Self, Error> {
+        let at = store.readable(request.revision, now)?;
+        let limit = usize::try_from(request.limit).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
+        let modified = Bounds { min: request.min_mod_revision, max: request.max_mod_revision };
+        let created = Bounds { min: request.min_create_revision, max: request.max_create_revision };
+        let sort = Sort::of(request);
+        let early_sort = sort.filter(|s| matches!(s.target, SortTarget::Key | SortTarget::Mod));
+        let is_late = created.is_set() || (sort.is_some() && early_sort.is_none());
+        // How many to remember: with nothing left to decide, the limit and no more.
+        let kept_max = match () {
+            () if request.count_only => 0,
+            () if is_late || early_sort.is_some() => usize::MAX,
+            () => limit,
+        };
+
+        let (mut count, mut matched) = (0, 0);
+        let mut found: Vec<Revision> = Vec::new();
+        let range = KeyRange::of(&request.key, &request.range_end);
+        for (_, key) in store.index.range(range) {
+            let Some(rev) = key.at(at) else { continue };
+            count += 1;
+            if modified.admit(rev.main) {
+                matched += 1;
+                if found.len() < kept_max {
+                    found.push(rev);
+                }
+            }
+        }
+
+        if let Some(sort) = early_sort {
+            sort.apply_to_revisions(&mut found);
+        }
+        if !is_late {
+            found.truncate(limit);
+        }
+        Ok(Self {
+            revision: now,
+            count,
+            more: !request.count_only && !is_late && matched > limit,
+            keys_only: request.keys_only,
+            keys: backend_keys(&found),
+            late: is_late.then_some(Late {
+                created,
+                sort: sort.filter(|_| early_sort.is_none()),
+                limit,
+            }),
+        })
+    }
+
+    /// How many values will be fetched.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no value will be fetched.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Fetches the values and finishes the answer; its header carries the revision only.
     ///
     /// # Errors
     /// `Compacted` if a value vanished since the plan was made; the backend cannot be read.
-    pub fn finish(self, _read: &dyn Read) -> Result<pb::RangeResponse, Error> {
-        Err(Error::Compacted)
+    pub fn finish(self, read: &dyn Read) -> Result<pb::RangeResponse, Error> {
+        let mut kvs = fetch_all(&self.keys, read)?;
+        let mut more = self.more;
+        if let Some(late) = self.late {
+            more = late.apply(&mut kvs);
+        }
+        if self.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+        }
+        let count = i64::try_from(self.count).unwrap_or(i64::MAX);
+        Ok(pb::RangeResponse { header: header(self.revision), kvs, more, count })
     }
+}
+
+impl Late {
+    /// Filters, sorts and cuts; returns whether something was cut.
+    fn apply(&self, kvs: &mut Vec<KeyValue>) -> bool {
+        if self.created.is_set() {
+            kvs.retain(|kv| self.created.admit(kv.create_revision));
+        }
+        if let Some(sort) = self.sort {
+            sort.apply_to_pairs(kvs);
+        }
+        let more = kvs.len() > self.limit;
+        kvs.truncate(self.limit);
+        more
+    }
+}
+
+impl Bounds {
+    const fn is_set(self) -> bool {
+        self.min != 0 || self.max != 0
+    }
+
+    const fn admit(self, rev: i64) -> bool {
+        (self.min == 0 || self.min <= rev) && (self.max == 0 || rev <= self.max)
+    }
+}
+
+impl Sort {
+    /// The order asked for; `None` if it is that of the keys. A target without an order means
+    /// ascending.
+    fn of(request: &pb::RangeRequest) -> Option<Self> {
+        let target = request.sort_target();
+        let is_descending = request.sort_order() == SortOrder::Descend;
+        (is_descending || target != SortTarget::Key).then_some(Self { target, is_descending })
+    }
+
+    /// Sorts revisions that are in key order; equal ones stay in it.
+    fn apply_to_revisions(self, revisions: &mut [Revision]) {
+        match (self.target, self.is_descending) {
+            (SortTarget::Key, _) => revisions.reverse(),
+            (_, false) => revisions.sort_by_key(|rev| rev.main),
+            (_, true) => revisions.sort_by_key(|rev| core::cmp::Reverse(rev.main)),
+        }
+    }
+
+    /// Sorts pairs that are in key order; equal ones stay in it.
+    fn apply_to_pairs(self, kvs: &mut [KeyValue]) {
+        kvs.sort_by(|a, b| {
+            let order = match self.target {
+                SortTarget::Key => a.key.cmp(&b.key),
+                SortTarget::Version => a.version.cmp(&b.version),
+                SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+                SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+                SortTarget::Value => a.value.cmp(&b.value),
+            };
+            if self.is_descending { order.reverse() } else { order }
+        });
+    }
+}
+
+/// The pair put at `at`, or `None` if it is not there (any more).
+pub(crate) fn fetch(at: Revision, read: &dyn Read) -> Result<Option<KeyValue>, Error> {
+    let record = read.get(Table::Key, &revision::encode(at))?;
+    record.map(|record| decode(&record)).transpose()
+}
+
+fn fetch_all(keys: &[Bytes], read: &dyn Read) -> Result<Vec<KeyValue>, Error> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let records = read.get_many(Table::Key, keys)?;
+    records.iter().map(|record| decode(record.as_ref().ok_or(Error::Compacted)?)).collect()
+}
+
+fn decode(record: &Bytes) -> Result<KeyValue, Error> {
+    record::decode(record).ok_or_else(|| Error::Broken(format!("record {record:02x?} is no pair")))
+}
+
+/// The backend keys of `revisions`, all in one allocation.
+fn backend_keys(revisions: &[Revision]) -> Vec<Bytes> {
+    let all: Vec<u8> = revisions.iter().flat_map(|rev| revision::encode(*rev)).collect();
+    let all = Bytes::from(all);
+    let starts = (0..all.len()).step_by(revision::PUT_LEN);
+    starts.map(|start| all.slice(start..start + revision::PUT_LEN)).collect()
 }

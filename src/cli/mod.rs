@@ -1,0 +1,81 @@
+//! What the command line means: which of the programs in this binary is wanted.
+//!
+//! By subcommand (`serve`, `ctl`, `bench`, `version`), or by the name it was called under:
+//! `etcdctl` is `ctl`. Without a subcommand, or when the first argument is a flag, it is the
+//! daemon, so that `reseed --name a --data-dir b` works where `etcd` did.
+
+mod bench;
+
+use std::{collections::BTreeMap, future::Future, path::Path};
+
+/// Arguments (the program's name first) and environment of this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Invocation {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// What `reseed --help` says; the daemon's flags are etcd's and listed by `reseed serve --help`.
+const USAGE: &str = "\
+An etcd-compatible store whose every failure replays from a seed.
+
+Usage:
+  reseed [flags]            run a member (the same as `reseed serve`); flags are etcd's
+  reseed serve [flags]      run a member; `reseed serve --help` lists the flags
+  reseed ctl <command>      talk to a cluster, in etcdctl's syntax
+  reseed bench <workload>   load a cluster and measure it
+  reseed version            print the version
+
+Called as `etcdctl` (a link will do), it is `reseed ctl`.
+";
+
+/// Runs the program asked for; returns the exit code of the process.
+pub(crate) fn run(mut invocation: Invocation) -> u8 {
+    let called_as = invocation.args.first().map(String::as_str).unwrap_or_default();
+    if Path::new(called_as).file_name().is_some_and(|name| name == "etcdctl") {
+        eprint!("{USAGE}");
+        return 2;
+    }
+    let word = invocation.args.get(1).cloned().unwrap_or_default();
+    match word.as_str() {
+        "serve" | "ctl" | "bench" => drop(invocation.args.remove(1)),
+        "version" => {
+            println!("reseed version: {}", env!("CARGO_PKG_VERSION"));
+            return 0;
+        }
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            return 0;
+        }
+        _ => {}
+    }
+    match word.as_str() {
+        "bench" => bench::run(invocation),
+        _ => {
+            eprint!("{USAGE}");
+            2
+        }
+    }
+}
+fn todo_ctl() -> u8 {
+    1
+}
+
+/// Drives `work` on this thread alone: enough for a command that mostly waits, and cheaper.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the operating system gives this process a reactor")
+        .block_on(work)
+}
+
+/// Drives `work` and what it spawns on `threads` threads.
+pub(crate) fn block_on_threads<T>(threads: usize, work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("the operating system gives this process a reactor")
+        .block_on(work)
+}

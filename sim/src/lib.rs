@@ -2,7 +2,10 @@
 //!
 //! Modules in reading order:
 //! - [`world`]: what a node's disk, network, clocks and chance are;
-//! - [`fingerprint`]: one hash over everything that happened in a run.
+//! - [`fingerprint`]: one hash over everything that happened in a run;
+//! - `run`: one simulation in this process; `sysint`: what that needs of libc;
+//! - `selftest`: the world proven with a tiny service instead of the server;
+//! - `fleet`: many simulations, a process each; `cli`: the command.
 //!
 //! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
 //! there (models, checkers, files), which is enough for their tests. It contains no logic of the
@@ -10,3 +13,14 @@
 
 pub mod fingerprint;
 pub mod world;
+
+#[cfg(madsim)]
+pub mod cli;
+#[cfg(madsim)]
+pub mod fleet;
+#[cfg(madsim)]
+pub mod run;
+#[cfg(madsim)]
+pub mod selftest;
+#[cfg(madsim)]
+pub mod sysint;

@@ -1,2 +1,19 @@
-//! The simulator command.
-fn main() {}
+//! The simulator command: `cargo sim …`.
+//!
+//! Only decides whether this build can simulate at all; everything else is in the library.
+
+use std::process::ExitCode;
+
+#[cfg(madsim)]
+fn main() -> ExitCode {
+    reseed_sim::cli::main()
+}
+
+#[cfg(not(madsim))]
+fn main() -> ExitCode {
+    eprintln!(
+        "reseed-sim: this binary was built without --cfg madsim and cannot simulate.\n\
+         Use `cargo sim …`; a RUSTFLAGS variable overrides the flags it sets, unset it."
+    );
+    ExitCode::from(2)
+}

@@ -45,7 +45,7 @@ impl Machine {
                     network.boot(host(id));
                 });
                 program().await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let handle = Handle::current()

@@ -1,0 +1,185 @@
+//! The seam, proven without a store: a gRPC service that counts its calls on disk.
+//!
+//! Real tonic, HTTP/2 and protobuf bytes over the simulated network; each call is written and
+//! synced before it is answered; the power fails in the middle of disk operations; whatever was
+//! answered must be counted after the reboot. If this holds, and two processes print the same
+//! fingerprint, the world is fit to hold the server.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::Ipv4Addr,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rand::RngExt;
+use reseed_proto::health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+    health_client::HealthClient,
+    health_server::{Health, HealthServer},
+};
+use reseed_rt::{
+    clock,
+    disk::{self, File, OpenMode},
+    net::{ChannelOptions, Listener, ServeOptions, channel, serve},
+    task::Stop,
+};
+use tonic::{Request, Response, Status, body::Body};
+
+use crate::world::{Room, disk_image::Stats, net::Crash, node::Machine};
+
+const PORT: u16 = 2379;
+/// Long enough for a reboot and the retries of a connection.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a self-test saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// Calls answered.
+    pub answered: u64,
+    /// Calls the disk had counted in the end.
+    pub counted: u64,
+    /// Reboots of the server.
+    pub crashes: u64,
+    /// What the disk went through.
+    pub disk: Stats,
+}
+
+/// Runs the self-test inside a simulation.
+///
+/// # Panics
+/// If an answered call is not on disk.
+pub async fn program() -> Summary {
+    let room = Room::current();
+    let server = Machine::boot("server", Ipv4Addr::new(10, 0, 0, 1).into(), counting_server);
+    let answered = Arc::new(Mutex::new(0));
+    let shared = answered.clone();
+    let ip = Ipv4Addr::new(10, 0, 0, 2).into();
+    let client = Machine::boot("client", ip, move || call_in_a_loop(shared.clone()));
+    let mut rng = room.stream("selftest");
+    for round in 0..10 {
+        clock::sleep(Duration::from_millis(rng.random_range(100..2000))).await;
+        if round % 2 == 0 {
+            let n = rng.random_range(0..40);
+            room.with_drives(|drives| drives.crash_after(server.id(), n));
+        } else if !server.is_down() {
+            let how = if rng.random() { Crash::Power } else { Crash::Process };
+            server.kill(how);
+            clock::sleep(Duration::from_millis(rng.random_range(1..3000))).await;
+            server.restart();
+        }
+    }
+    clock::sleep(Duration::from_secs(30)).await;
+    client.kill(Crash::Process);
+    let answered = *answered.lock().expect("nobody panics with it");
+    let counted = ask_count().await;
+    assert!(counted >= answered, "{answered} calls were answered, {counted} are on disk");
+    let crashes = room.crashes(server.id());
+    Summary { answered, counted, crashes, disk: room.with_drives(|all| all.stats(server.id())) }
+}
+
+/// A fresh machine asks how many calls were counted.
+async fn ask_count() -> u64 {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = Arc::new(Mutex::new(Some(tell)));
+    let ip = Ipv4Addr::new(10, 0, 0, 3).into();
+    let _auditor = Machine::boot("auditor", ip, move || {
+        let tell = tell.lock().expect("nobody panics with it").take();
+        async move {
+            let ask = HealthCheckRequest { service: "count".to_owned() };
+            let answer = HealthClient::new(channel("server:2379", ChannelOptions::default()))
+                .check(ask)
+                .await
+                .expect("the server is up by now");
+            let counted = u64::try_from(answer.get_ref().status).expect("a count");
+            let _ = tell.expect("this machine boots once").send(counted);
+        }
+    });
+    told.await.expect("the auditor answers")
+}
+
+async fn call_in_a_loop(answered: Arc<Mutex<u64>>) {
+    let mut client = HealthClient::new(channel("server:2379", ChannelOptions::default()));
+    loop {
+        let call = client.check(HealthCheckRequest { service: "add".to_owned() });
+        match clock::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(_)) => *answered.lock().expect("nobody panics with it") += 1,
+            Ok(Err(_)) | Err(_) => clock::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn counting_server() {
+    let (disk, dir) = (disk::disk(), Path::new("/var/lib"));
+    let file = disk.open(&dir.join("count"), OpenMode::CreateOrOpen).expect("opened");
+    disk.sync_dir(dir).expect("synced");
+    let counter = Counter { file, next: Mutex::new(()) };
+    let listener = Listener::bind(&format!("0.0.0.0:{PORT}")).await.expect("a free port");
+    let service = Service(HealthServer::new(counter));
+    serve(listener, service, ServeOptions::default(), Stop::new()).await;
+}
+
+/// Appends a byte per call.
+struct Counter {
+    file: Arc<dyn File>,
+    next: Mutex<()>,
+}
+
+#[tonic::async_trait]
+impl Health for Counter {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let count = {
+            let _turn = self.next.lock().map_err(|_| Status::internal("poisoned"))?;
+            let len = self.file.len()?;
+            if request.get_ref().service == "add" {
+                self.file.write_at(&[1], len)?;
+                self.file.sync()?;
+            }
+            len
+        };
+        disk::settle().await;
+        let status = i32::try_from(count).map_err(|_| Status::out_of_range("too many"))?;
+        Ok(Response::new(HealthCheckResponse { status }))
+    }
+
+    async fn list(
+        &self,
+        _: Request<HealthListRequest>,
+    ) -> Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("not counted"))
+    }
+
+    type WatchStream = futures::stream::Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn watch(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("not counted"))
+    }
+}
+
+/// The health service as `serve` wants it.
+#[derive(Clone)]
+struct Service(HealthServer<Counter>);
+
+impl tonic::codegen::Service<http::Request<hyper::body::Incoming>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<hyper::body::Incoming>) -> Self::Future {
+        self.0.call(request)
+    }
+}

@@ -19,6 +19,10 @@ pub mod check;
 pub mod cluster;
 pub mod codec;
 pub mod error;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod harness;
 pub mod id;
 pub mod lease;
 pub mod limits;

@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::limits::{LEASE_CHECKPOINTS_MAX, LEASE_TTL_SECS_MAX, Limits, TXN_DEPTH_MAX};
 use crate::mvcc::KeyRange;
 
+#[cfg(test)]
+mod tests;
+
 /// # Errors
 /// `EmptyKey`, `InvalidSortOption`.
 pub fn range(request: &pb::RangeRequest) -> Result<(), Error> {
@@ -52,8 +55,7 @@ pub fn delete_range(request: &pb::DeleteRangeRequest) -> Result<(), Error> {
 /// own checks say, `DuplicateKey`.
 pub fn txn(request: &pb::TxnRequest, limits: &Limits) -> Result<(), Error> {
     txn_level(request, limits.txn_ops_max, TXN_DEPTH_MAX)?;
-    let mut writes = Writes::default();
-    writes.collect(&request.success)?;
+    Writes::default().collect(&request.success)?;
     Writes::default().collect(&request.failure)
 }
 
@@ -126,19 +128,21 @@ fn txn_level(request: &pb::TxnRequest, ops_max: usize, depth_max: usize) -> Resu
 /// What one branch writes: no key may be put twice, nor put and deleted (etcd: `checkIntervals`).
 ///
 /// Both branches of a nested transaction count as written by the branch it stands in, but not
-/// against each other: only one of them runs. Unlike etcd, a delete of `[key, "\0")`, everything
-/// from `key` on, is seen to cover what it deletes (docs/compat.md).
+/// against each other: only one of them runs. Two oddities are etcd's own, so requests it accepts
+/// are accepted here: a deletion in a nested transaction counts against puts of later siblings
+/// only, and a deletion of everything from a key on (`range_end` is `"\0"`) covers no put at all.
 #[derive(Default)]
 struct Writes<'a> {
     puts: BTreeSet<&'a [u8]>,
-    deletes: Deletes<'a>,
+    /// Few enough (a transaction has few operations) that asking each in turn is cheapest.
+    deletes: Vec<KeyRange<'a>>,
 }
 
 impl<'a> Writes<'a> {
     fn collect(&mut self, ops: &'a [pb::RequestOp]) -> Result<(), Error> {
         for op in ops {
             if let Some(Request::RequestDeleteRange(delete)) = &op.request {
-                self.deletes.add(KeyRange::of(&delete.key, &delete.range_end));
+                self.deletes.push(KeyRange::of(&delete.key, &delete.range_end));
             }
         }
         for op in ops {
@@ -166,32 +170,19 @@ impl<'a> Writes<'a> {
                 self.put(key)?;
             }
         }
-        self.deletes.ranges.append(&mut then.deletes.ranges);
-        self.deletes.ranges.append(&mut otherwise.deletes.ranges);
+        self.deletes.append(&mut then.deletes);
+        self.deletes.append(&mut otherwise.deletes);
         Ok(())
     }
 
     fn put(&mut self, key: &'a [u8]) -> Result<(), Error> {
-        if self.deletes.cover(key) || !self.puts.insert(key) {
+        let is_deleted = self.deletes.iter().any(|range| match range {
+            KeyRange::One(_) | KeyRange::Span(..) => range.contains(key),
+            KeyRange::From(_) => false,
+        });
+        if is_deleted || !self.puts.insert(key) {
             return Err(Error::DuplicateKey);
         }
         Ok(())
-    }
-}
-
-/// Deleted ranges. A branch has at most [`Limits::txn_ops_max`] operations on one level, so asking
-/// each range in turn is cheaper than keeping a tree of them.
-#[derive(Default)]
-struct Deletes<'a> {
-    ranges: Vec<KeyRange<'a>>,
-}
-
-impl<'a> Deletes<'a> {
-    fn add(&mut self, range: KeyRange<'a>) {
-        self.ranges.push(range);
-    }
-
-    fn cover(&self, key: &[u8]) -> bool {
-        self.ranges.iter().any(|range| range.contains(key))
     }
 }

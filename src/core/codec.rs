@@ -11,6 +11,9 @@ use bytes::{Buf, Bytes};
 use prost::Message;
 use reseed_proto::log::LogEntry;
 
+#[cfg(test)]
+mod tests;
+
 /// The first byte of every entry.
 pub const LOG_ENTRY_VERSION: u8 = 1;
 

@@ -9,6 +9,9 @@ use alloc::string::String;
 
 use crate::port::ReadError;
 
+#[cfg(test)]
+mod tests;
+
 /// What must happen to the member that met an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

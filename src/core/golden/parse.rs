@@ -23,7 +23,7 @@ use reseed_proto::etcdserverpb::request_op::Request as Op;
 use reseed_proto::log::log_entry::Request;
 
 /// One line of a trace.
-pub(super) enum Command {
+pub(crate) enum Command {
     Apply(Request),
     Range(pb::RangeRequest),
     ReadTxn(pb::TxnRequest),
@@ -38,7 +38,7 @@ pub(super) enum Command {
 struct Words<'a>(Peekable<SplitWhitespace<'a>>);
 
 /// Reads a command; a malformed one panics, for traces are ours.
-pub(super) fn command(line: &str) -> Command {
+pub(crate) fn command(line: &str) -> Command {
     let mut words = Words(line.split_whitespace().peekable());
     let command = match words.next() {
         "put" => Command::Apply(Request::Put(words.put())),

@@ -19,6 +19,9 @@ use super::key_range::KeyRange;
 use super::revision::Change;
 use crate::id::Revision;
 
+/// A key and its history.
+pub(crate) type Entry = (Box<[u8]>, KeyIndex);
+
 /// Every key there is or was since the last compaction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -27,7 +30,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// Builds the index of keys that come in order, each once.
-    pub(crate) fn from_sorted(keys: Vec<(Box<[u8]>, KeyIndex)>) -> Self {
+    pub(crate) fn from_sorted(keys: Vec<Entry>) -> Self {
         debug_assert!(keys.is_sorted_by(|a, b| a.0 < b.0), "keys come in order");
         // Sorting what is sorted is one pass; the tree is then built with full nodes.
         Self { keys: keys.into_iter().collect() }

@@ -4,6 +4,9 @@ use core::ops::Bound;
 
 use bytes::Bytes;
 
+/// The bounds of a walk over an ordered map.
+pub(crate) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Some keys, in order and without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRange<'a> {
@@ -36,7 +39,7 @@ impl<'a> KeyRange<'a> {
     }
 
     /// The bounds of a walk over an ordered map; `None` if the range is empty (a map would panic).
-    pub(crate) fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    pub(crate) fn bounds(&self) -> Option<Bounds<'a>> {
         match *self {
             Self::One(one) => Some((Bound::Included(one), Bound::Included(one))),
             Self::Span(from, to) if from >= to => None,

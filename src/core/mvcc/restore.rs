@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::compact::Progress;
-use super::index::Index;
+use super::index::{Entry, Index};
 use super::key_index::{KeyIndex, Live};
 use super::record::Peek;
 use super::revision::{self, Change};
@@ -75,8 +75,8 @@ fn found(key: &[u8], value: &[u8]) -> Option<Found> {
 }
 
 /// Brings each key's changes together; `all` is in order of key, then revision.
-fn group(all: Vec<Found>, leases: &mut lease::Table) -> Result<Vec<(Box<[u8]>, KeyIndex)>, Error> {
-    let mut keys: Vec<(Box<[u8]>, KeyIndex)> = Vec::new();
+fn group(all: Vec<Found>, leases: &mut lease::Table) -> Result<Vec<Entry>, Error> {
+    let mut keys: Vec<Entry> = Vec::new();
     let mut changes: Vec<Change> = Vec::new();
     let mut all = all.into_iter().peekable();
     while let Some(found) = all.next() {

@@ -5,8 +5,7 @@
 //! refuses for a reason that is part of the replicated state (a lease that is gone, a revision
 //! compacted away). Nothing here looks at state.
 
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
@@ -134,15 +133,14 @@ fn txn_level(request: &pb::TxnRequest, ops_max: usize, depth_max: usize) -> Resu
 #[derive(Default)]
 struct Writes<'a> {
     puts: BTreeSet<&'a [u8]>,
-    /// Few enough (a transaction has few operations) that asking each in turn is cheapest.
-    deletes: Vec<KeyRange<'a>>,
+    deletes: Deletes<'a>,
 }
 
 impl<'a> Writes<'a> {
     fn collect(&mut self, ops: &'a [pb::RequestOp]) -> Result<(), Error> {
         for op in ops {
             if let Some(Request::RequestDeleteRange(delete)) = &op.request {
-                self.deletes.push(KeyRange::of(&delete.key, &delete.range_end));
+                self.deletes.insert(KeyRange::of(&delete.key, &delete.range_end));
             }
         }
         for op in ops {
@@ -170,19 +168,59 @@ impl<'a> Writes<'a> {
                 self.put(key)?;
             }
         }
-        self.deletes.append(&mut then.deletes);
-        self.deletes.append(&mut otherwise.deletes);
+        self.deletes.append(then.deletes);
+        self.deletes.append(otherwise.deletes);
         Ok(())
     }
 
     fn put(&mut self, key: &'a [u8]) -> Result<(), Error> {
-        let is_deleted = self.deletes.iter().any(|range| match range {
-            KeyRange::One(_) | KeyRange::Span(..) => range.contains(key),
-            KeyRange::From(_) => false,
-        });
-        if is_deleted || !self.puts.insert(key) {
+        if self.deletes.contains(key) || !self.puts.insert(key) {
             return Err(Error::DuplicateKey);
         }
         Ok(())
+    }
+}
+
+/// Deleted keys. A request of a megabyte can hold a hundred thousand puts and as many deletions,
+/// so asking must not mean walking over them.
+#[derive(Default)]
+struct Deletes<'a> {
+    keys: BTreeSet<&'a [u8]>,
+    /// First key to end; none overlaps or touches another.
+    spans: BTreeMap<&'a [u8], &'a [u8]>,
+}
+
+impl<'a> Deletes<'a> {
+    fn insert(&mut self, range: KeyRange<'a>) {
+        match range {
+            KeyRange::One(key) => _ = self.keys.insert(key),
+            KeyRange::Span(from, to) if from < to => self.insert_span(from, to),
+            KeyRange::Span(..) | KeyRange::From(_) => {}
+        }
+    }
+
+    fn insert_span(&mut self, mut from: &'a [u8], mut to: &'a [u8]) {
+        if let Some((&start, &end)) = self.spans.range(..=from).next_back()
+            && from <= end
+        {
+            from = start;
+        }
+        while let Some((&start, &end)) = self.spans.range(from..=to).next() {
+            self.spans.remove(start);
+            to = to.max(end);
+        }
+        self.spans.insert(from, to);
+    }
+
+    fn append(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        for (from, to) in other.spans {
+            self.insert_span(from, to);
+        }
+    }
+
+    fn contains(&self, key: &[u8]) -> bool {
+        let before = self.spans.range(..=key).next_back();
+        self.keys.contains(key) || before.is_some_and(|(_, end)| key < *end)
     }
 }

@@ -1,14 +1,17 @@
 //! What is let in, in the words of golden traces.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
 
 use crate::error::Error;
 use crate::golden::parse::{self, Command};
 use crate::limits::{LEASE_TTL_SECS_MAX, Limits};
+use crate::mvcc::KeyRange;
 
 const OK: &str = "ok";
 const NO_KEY: &str = "etcdserver: key is not provided";
@@ -133,4 +136,24 @@ fn a_short_lease_is_raised() {
     assert_eq!(limits.lease_ttl_secs(-1), 5);
     assert_eq!(limits.lease_ttl_secs(6), 6);
     assert_eq!(Limits { lease_ttl_secs_min: 0, ..limits }.lease_ttl_secs(0), 2);
+}
+
+proptest! {
+    /// The spans of a branch's deletions cover what its deletions cover, however they overlap.
+    #[test]
+    fn deletions_cover_what_each_of_them_covers(
+        ranges in prop::collection::vec((0..12_u8, 0..14_u8), 0..8),
+    ) {
+        let keys: Vec<[u8; 1]> = (1..=16).map(|n| [n]).collect();
+        let mut all = super::Deletes::default();
+        let of = |(from, to): (u8, u8)| match to {
+            13 => KeyRange::One(&keys[usize::from(from)]),
+            _ => KeyRange::Span(&keys[usize::from(from)], &keys[usize::from(to)]),
+        };
+        ranges.iter().for_each(|range| all.insert(of(*range)));
+        for key in &keys {
+            let expected = ranges.iter().any(|range| of(*range).contains(key));
+            prop_assert_eq!(all.contains(key), expected, "{:?}", key);
+        }
+    }
 }

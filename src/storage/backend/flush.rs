@@ -47,9 +47,7 @@ impl Backend {
     pub(super) fn flush_with(&self, flusher: &mut Flusher) -> Result<AppliedAt, BackendError> {
         let (layers, at) = {
             let mut state = self.shared.state.write();
-            if let Some(cause) = &state.poisoned {
-                return Err(BackendError::Poisoned(cause.clone()));
-            }
+            state.check_poison()?;
             if state.applied == state.persisted && state.bytes() == 0 {
                 return Ok(state.persisted);
             }

@@ -58,8 +58,8 @@ pub use keys::{APPLIED_INDEX, APPLIED_TERM, RevisionKey, decode_revision_key};
 pub use layer::Layer;
 pub use overlay::{Backend, Snapshot};
 pub use portable::{
-    ExportInfo, Exported, FOOTER_BYTES, FRAME_HEADER_BYTES, Imported, SNAPSHOT_MAGIC,
-    SNAPSHOT_VERSION, import_blocking, read_blocking,
+    CHECKSUM_BYTES, ExportInfo, Exported, FOOTER_BYTES, FRAME_HEADER_BYTES, Imported,
+    SNAPSHOT_MAGIC, SNAPSHOT_VERSION, import_blocking, read_blocking,
 };
 
 /// The last entry whose effect is in the state.

@@ -26,7 +26,7 @@ const IDLE_LAYERS_MAX: usize = 4;
 /// The applied state. Clones are the same state.
 ///
 /// Reading through the backend itself is consistent per call of `get` and `get_many`; a `scan`
-/// sees each of its pairs as of some moment during the call. [`Backend::snapshot`] is one moment.
+/// sees each of its pairs as of some moment during the call. [`Backend::view`] is one moment.
 #[derive(Clone, Debug)]
 pub struct Backend {
     pub(super) shared: Arc<Shared>,
@@ -34,6 +34,8 @@ pub struct Backend {
 
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// `None` for a backend in memory.
+    disk: Option<Arc<dyn Disk>>,
     pub(super) options: BackendOptions,
     pub(super) state: RwLock<State>,
     pub(super) flusher: Mutex<Flusher>,
@@ -70,6 +72,13 @@ impl State {
         self.active.bytes() + self.frozen.iter().map(|layer| layer.bytes()).sum::<usize>()
     }
 
+    pub(super) fn check_poison(&self) -> Result<(), BackendError> {
+        match &self.poisoned {
+            Some(cause) => Err(BackendError::Poisoned(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Puts the active layer among the frozen ones, which are kept few.
     pub(super) fn freeze(&mut self) {
         if self.active.is_empty() {
@@ -96,15 +105,15 @@ impl Backend {
         path: &Path,
         options: BackendOptions,
     ) -> Result<Self, BackendError> {
-        let engine = RedbEngine::open(disk, path, options.cache_bytes)?;
-        Self::with_engine(Box::new(engine), options)
+        let engine = RedbEngine::open(Arc::clone(&disk), path, options.cache_bytes)?;
+        Self::with_engine(Some(disk), Box::new(engine), options)
     }
 
     /// A backend without a disk, for tests and trials.
     #[must_use]
     pub fn memory() -> Self {
         let engine = Box::new(MemoryEngine::default());
-        let backend = Self::with_engine(engine, BackendOptions::default());
+        let backend = Self::with_engine(None, engine, BackendOptions::default());
         backend.expect("memory does not fail")
     }
 
@@ -122,6 +131,7 @@ impl Backend {
             poisoned: None,
         };
         let shared = Shared {
+            disk,
             options,
             state: RwLock::new(state),
             flusher: Mutex::new(Flusher::new(engine)),
@@ -133,12 +143,16 @@ impl Backend {
     }
 
     /// Makes a batch visible, and with it that the state is now as of entry `at`. In memory only,
-    /// so it neither fails nor waits; the apply loop awaits [`Self::room`] first.
+    /// so it does not wait; the apply loop awaits [`Self::room`] first.
+    ///
+    /// # Errors
+    /// `Poisoned` if a flush failed for good: nothing committed now would ever be persisted.
     ///
     /// # Panics
     /// If `at` lies before an entry committed earlier.
-    pub fn commit(&self, batch: Batch, at: AppliedAt) {
+    pub fn commit(&self, batch: Batch, at: AppliedAt) -> Result<(), BackendError> {
         let mut state = self.shared.state.write();
+        state.check_poison()?;
         let before = state.applied;
         assert!(at >= before, "applied {at:?} goes back behind {before:?}");
         state.applied = at;
@@ -150,6 +164,7 @@ impl Backend {
         if wanted {
             self.shared.wanted.notify_one();
         }
+        Ok(())
     }
 
     /// The last entry committed, in memory.
@@ -193,9 +208,7 @@ impl Backend {
             let flushed = self.shared.flushed.notified();
             {
                 let state = self.shared.state.read();
-                if let Some(cause) = &state.poisoned {
-                    return Err(BackendError::Poisoned(cause.clone()));
-                }
+                state.check_poison()?;
                 if state.full || state.bytes() < self.shared.options.overlay_bytes_max {
                     return Ok(());
                 }
@@ -215,7 +228,7 @@ impl Backend {
 
     /// The state at this moment. While it lives, the file keeps what it needs.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn view(&self) -> Snapshot {
         let mut state = self.shared.state.write();
         state.freeze();
         Snapshot {
@@ -223,6 +236,11 @@ impl Backend {
             view: Arc::clone(&state.view),
             applied: state.applied,
         }
+    }
+
+    /// The disk the backend is on; this machine's, for one in memory.
+    pub(super) fn disk(&self) -> Arc<dyn Disk> {
+        self.shared.disk.clone().unwrap_or_else(reseed_rt::disk::disk)
     }
 
     fn flush_bytes(&self) -> usize {

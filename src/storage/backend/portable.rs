@@ -34,7 +34,8 @@ pub const FRAME_HEADER_BYTES: usize = 12;
 pub const FOOTER_BYTES: usize = 16;
 
 const BLOCK_BYTES: u64 = 512;
-const HASH_BYTES: u64 = 32;
+/// The SHA-256 at the end.
+pub const CHECKSUM_BYTES: u64 = 32;
 /// A chunk ends when its pairs hold this much.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// A longer frame is damage.
@@ -91,12 +92,10 @@ impl Backend {
     /// `Full` if there is no space; `Io` or `Engine` if disk or engine fail. The file is removed.
     pub fn export_blocking(
         &self,
-        disk: &dyn Disk,
         path: &Path,
         info: &ExportInfo,
     ) -> Result<Exported, BackendError> {
-        let snapshot = self.snapshot();
-        snapshot.export_blocking(disk, path, info)
+        self.view().export_blocking(self.disk().as_ref(), path, info)
     }
 }
 
@@ -278,8 +277,9 @@ pub fn read_blocking(
 ) -> Result<Imported, BackendError> {
     let file = disk.open(from, OpenMode::Read).map_err(BackendError::io("open the snapshot"))?;
     let bytes = file.len().map_err(BackendError::io("ask the snapshot for its length"))?;
-    let mut reader = Reader { file, path: from, offset: 0, end: bytes.saturating_sub(HASH_BYTES) };
-    if bytes % BLOCK_BYTES != HASH_BYTES {
+    let mut reader =
+        Reader { file, path: from, offset: 0, end: bytes.saturating_sub(CHECKSUM_BYTES) };
+    if bytes % BLOCK_BYTES != CHECKSUM_BYTES {
         return Err(reader.refuse(format!("a file of {bytes} bytes has no hash at its end")));
     }
     let sha256 = reader.check_hash()?;

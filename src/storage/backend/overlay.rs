@@ -117,7 +117,11 @@ impl Backend {
         backend.expect("memory does not fail")
     }
 
-    fn with_engine(engine: Box<dyn Engine>, options: BackendOptions) -> Result<Self, BackendError> {
+    fn with_engine(
+        disk: Option<Arc<dyn Disk>>,
+        engine: Box<dyn Engine>,
+        options: BackendOptions,
+    ) -> Result<Self, BackendError> {
         let applied = engine.applied()?;
         let state = State {
             active: Layer::default(),

@@ -237,10 +237,14 @@ impl Expiry {
         found
     }
 
-    /// When [`Expiry::due`] or [`Expiry::checkpoints`] will next have something to say.
-    pub fn next_wake(&self) -> Option<Millis> {
-        let firsts = [self.due.first(), self.checkpoints.first()];
-        firsts.into_iter().flatten().map(|(at, _)| *at).min()
+    /// When [`Expiry::due`] will next have something to say.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// When [`Expiry::checkpoints`] will next have something to say.
+    pub fn next_checkpoint(&self) -> Option<Millis> {
+        self.checkpoints.first().map(|(at, _)| *at)
     }
 
     /// What is left of a lease; nothing if it is not known. Not the primary's answer is what the

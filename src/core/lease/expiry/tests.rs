@@ -205,7 +205,7 @@ impl Run {
         let ids: Vec<_> = ids.into_iter().map(|(_, id)| id).collect();
         assert_eq!(self.expiry.ids_by_deadline(), ids);
         let first = self.leases.values().map(Lease::due_at).min();
-        assert!(self.expiry.next_wake().map(|at| at.0) <= first || first.is_none());
+        assert_eq!(self.expiry.next_due().map(|at| at.0), first);
     }
 }
 
@@ -254,7 +254,7 @@ fn a_silent_lease_is_written_down_until_it_ends() {
     assert_eq!(expiry.due(Millis(18_999), 9), []);
     assert_eq!(expiry.due(Millis(19_000), 9), [LeaseId(7)]);
     expiry.revoked(LeaseId(7));
-    assert_eq!(expiry.next_wake(), None);
+    assert_eq!((expiry.next_due(), expiry.next_checkpoint()), (None, None));
 }
 
 #[test]

@@ -1,0 +1,315 @@
+//! The clock of leases: what `core::lease::Expiry` finds due goes through the log from here.
+//!
+//! On the leader, and only once everything that was in the log when it became leader is applied,
+//! deadlines run: what is over is revoked, what has been silent for long is written down. All
+//! decisions are the pure agenda's; here are the pace and the order of proposals:
+//!
+//! - at most [`REVOKES_IN_FLIGHT_MAX`] revocations wait for their answer, and at most
+//!   [`REVOKES_PER_WINDOW`] begin in one [`WINDOW`];
+//! - checkpoints go in entries of up to [`LEASE_CHECKPOINTS_MAX`], one entry at a time;
+//! - a reset (a checkpoint of 0 after a renewal) must come after every checkpoint from before that
+//!   renewal. Checkpoints are drawn and proposed under the write side of `order`, resets are
+//!   proposed under the read side, so no stale checkpoint can pass a reset.
+//!
+//! What this does not do yet, because there is one member: ask the other members whether this one
+//! still leads before it acts on its clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, OptionFuture};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use parking_lot::Mutex;
+use reseed_core::applied::{Effect, Response};
+use reseed_core::error::Error;
+use reseed_core::id::{LeaseId, Millis};
+use reseed_core::lease::expiry::{Checkpoint, Expiry, Granted, Renewal, TimeLeft};
+use reseed_core::limits::LEASE_CHECKPOINTS_MAX;
+use reseed_proto::etcdserverpb as pb;
+use reseed_proto::log::log_entry::Request;
+use reseed_rt::clock::{self, Instant};
+use reseed_rt::task::Stop;
+use tokio::sync::{Notify, RwLock};
+
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::propose::Proposer;
+use crate::state::State;
+
+/// The clock looks at least this often; the pace of revocations is counted in it.
+const WINDOW: Duration = Duration::from_millis(500);
+/// Revocations begun per window; etcd: `defaultLeaseRevokeRate` is 1000 per second.
+const REVOKES_PER_WINDOW: usize = 500;
+/// Revocations that wait for their answer; etcd: `maxPendingRevokes`.
+const REVOKES_IN_FLIGHT_MAX: usize = 16;
+
+/// Where proposals go: a port, so that the clock can be tested without a log.
+pub(crate) trait Log: Send + Sync + std::fmt::Debug {
+    /// Sends a request through the log and returns what applying it answered.
+    fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>>;
+}
+
+/// What the clock must know of its member.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// This member.
+    pub(crate) id: u64,
+    /// Who leads, and what is applied.
+    pub(crate) progress: Arc<Progress>,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long a request may take.
+    pub(crate) request_timeout: Duration,
+    /// How much longer leases live when this member begins to lead: the time clients need to find
+    /// it. etcd: the election timeout.
+    pub(crate) extend: Duration,
+}
+
+/// The lease clock; clones are the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseClock {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    expiry: Mutex<Expiry>,
+    log: Arc<dyn Log>,
+    member: Member,
+    /// Told when a lease ends or this member begins to lead: whoever could not renew looks again.
+    changed: Notify,
+    /// Write: checkpoints. Read: resets.
+    order: RwLock<()>,
+}
+
+impl Log for Proposer {
+    fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>> {
+        let proposer = self.clone();
+        async move { Proposer::propose(&proposer, request).await }.boxed()
+    }
+}
+
+impl LeaseClock {
+    /// The clock of a member that has been opened and does not apply yet.
+    pub(crate) fn new(state: Arc<State>, proposer: Proposer) -> Self {
+        let member = Member {
+            id: state.member_id,
+            progress: Arc::clone(&state.progress),
+            metrics: Arc::clone(&state.metrics),
+            request_timeout: state.config.request_timeout(),
+            extend: state.config.election_timeout,
+        };
+        let machine = state.machine.read();
+        let leases = machine.leases.iter().map(|lease| Granted {
+            id: lease.id,
+            ttl_secs: lease.ttl_secs,
+            remaining_secs: lease.remaining_secs,
+        });
+        Self::over(Arc::new(proposer), member, leases)
+    }
+
+    /// A clock for the leases that the table holds; effects tell it of changes from now on.
+    pub(crate) fn over(
+        log: Arc<dyn Log>,
+        member: Member,
+        leases: impl IntoIterator<Item = Granted>,
+    ) -> Self {
+        let mut expiry = Expiry::default();
+        for lease in leases {
+            expiry.granted(lease, Millis::default());
+        }
+        let (changed, order) = (Notify::new(), RwLock::new(()));
+        Self { inner: Arc::new(Inner { expiry: Mutex::new(expiry), log, member, changed, order }) }
+    }
+
+    /// Follows what apply has done. Never waits.
+    pub(crate) fn on_effect(&self, effect: &Effect) {
+        let mut expiry = self.inner.expiry.lock();
+        match *effect {
+            Effect::LeaseGranted { id, ttl_secs } => {
+                expiry.granted(Granted { id, ttl_secs, remaining_secs: 0 }, now());
+            }
+            Effect::LeaseRevoked { id } => {
+                expiry.revoked(id);
+                drop(expiry);
+                self.inner.changed.notify_waiters();
+            }
+            Effect::LeaseCheckpointed { id, remaining_secs } => {
+                expiry.checkpointed(Checkpoint { id, remaining_secs });
+            }
+            Effect::CompactScheduled(_)
+            | Effect::AlarmsChanged
+            | Effect::MembersChanged
+            | Effect::ClusterVersionChanged(_) => {}
+        }
+    }
+
+    /// Gives a lease all of its time again: its seconds, or nothing if there is no such lease. One
+    /// whose time is over is waited for until it is gone, so that what hung on it is gone too.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if this member does not lead or the log does not move; what the log
+    /// answers to a reset, after which the lease is renewed but may not outlive a restart.
+    pub(crate) async fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, Error> {
+        let limit = self.inner.member.request_timeout;
+        clock::timeout(limit, self.renew(id)).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    /// What is left of a lease; nothing if there is no such lease.
+    pub(crate) fn time_left(&self, id: LeaseId) -> Option<TimeLeft> {
+        self.inner.expiry.lock().time_left(id, now())
+    }
+
+    /// All leases, the one that ends first in front.
+    pub(crate) fn leases(&self) -> Vec<LeaseId> {
+        self.inner.expiry.lock().ids_by_deadline()
+    }
+
+    async fn renew(&self, id: LeaseId) -> Result<Option<i64>, Error> {
+        loop {
+            // Registered before looking, so that no change falls in between.
+            let mut changed = std::pin::pin!(self.inner.changed.notified());
+            changed.as_mut().enable();
+            let renewal = self.inner.expiry.lock().renew(id, now());
+            match renewal {
+                Renewal::Renewed { ttl_secs, reset } => {
+                    if reset {
+                        self.reset(id).await?;
+                    }
+                    self.inner.member.metrics.lease_renewed.inc();
+                    return Ok(Some(ttl_secs));
+                }
+                Renewal::NotFound => return Ok(None),
+                Renewal::Expired | Renewal::NotPrimary => changed.await,
+            }
+        }
+    }
+
+    async fn reset(&self, id: LeaseId) -> Result<(), Error> {
+        let _order = self.inner.order.read().await;
+        let all_of_it = Checkpoint { id, remaining_secs: 0 };
+        self.inner.log.propose(write_down(&[all_of_it])).await.map(drop)
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(self, stop: Stop) {
+        let mut revoking = FuturesUnordered::new();
+        let mut checkpointing: Option<BoxFuture<'static, ()>> = None;
+        let mut pace = Pace { window: Instant::now(), begun: 0 };
+        loop {
+            self.follow_leadership().await;
+            let room = REVOKES_IN_FLIGHT_MAX - revoking.len();
+            for id in self.due(&mut pace, room) {
+                revoking.push(self.clone().revoke(id));
+            }
+            if checkpointing.is_none() && self.has_checkpoints() {
+                checkpointing = Some(self.clone().checkpoint().boxed());
+            }
+            let room = REVOKES_IN_FLIGHT_MAX - revoking.len();
+            let wake = self.next_wake(&pace, room, checkpointing.is_none());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(()) = revoking.next(), if !revoking.is_empty() => {}
+                Some(()) = OptionFuture::from(checkpointing.as_mut()) => checkpointing = None,
+                () = clock::sleep(wake) => {}
+            }
+        }
+    }
+
+    /// Deadlines run while this member leads, from when it has applied all it found in the log.
+    async fn follow_leadership(&self) {
+        let member = &self.inner.member;
+        let leads = || member.progress.leader() == member.id;
+        let is_primary = self.inner.expiry.lock().is_primary();
+        if !leads() {
+            self.inner.expiry.lock().demote();
+            return;
+        }
+        if is_primary {
+            return;
+        }
+        let found = member.progress.last_index();
+        if found == 0 {
+            return; // The driver has not told yet where the log ends.
+        }
+        let applied = clock::timeout(WINDOW, member.progress.wait_applied(found)).await;
+        if applied.is_ok() && leads() {
+            self.inner.expiry.lock().promote(now(), member.extend.into());
+            self.inner.changed.notify_waiters();
+        }
+    }
+
+    fn due(&self, pace: &mut Pace, room: usize) -> Vec<LeaseId> {
+        let due = self.inner.expiry.lock().due(now(), room.min(pace.left()));
+        pace.begun += due.len();
+        due
+    }
+
+    fn has_checkpoints(&self) -> bool {
+        self.inner.expiry.lock().next_checkpoint().is_some_and(|at| at <= now())
+    }
+
+    /// How long nothing can happen but what is awaited anyway.
+    fn next_wake(&self, pace: &Pace, room: usize, may_checkpoint: bool) -> Duration {
+        let expiry = self.inner.expiry.lock();
+        let due = expiry.next_due().filter(|_| room > 0 && pace.begun < REVOKES_PER_WINDOW);
+        let checkpoint = expiry.next_checkpoint().filter(|_| may_checkpoint);
+        let next = [due, checkpoint].into_iter().flatten().min();
+        next.map_or(WINDOW, |at| Duration::from(at.saturating_sub(now())).min(WINDOW))
+    }
+
+    async fn revoke(self, id: LeaseId) {
+        let request = Request::LeaseRevoke(pb::LeaseRevokeRequest { id: id.0 });
+        match self.inner.log.propose(request).await {
+            Ok(_) => self.inner.member.metrics.lease_expired.inc(),
+            // A client was quicker.
+            Err(Error::LeaseNotFound) => {}
+            // The agenda names it again.
+            Err(error) => tracing::debug!(lease = %id, %error, "could not revoke yet"),
+        }
+    }
+
+    async fn checkpoint(self) {
+        let _order = self.inner.order.write().await;
+        let found = self.inner.expiry.lock().checkpoints(now(), LEASE_CHECKPOINTS_MAX);
+        if found.is_empty() {
+            return;
+        }
+        if let Err(error) = self.inner.log.propose(write_down(&found)).await {
+            // Each is on the agenda again; until then a restart gives it more time.
+            tracing::debug!(count = found.len(), %error, "could not write leases down");
+        }
+    }
+}
+
+/// How many revocations have begun in this window.
+#[derive(Debug)]
+struct Pace {
+    window: Instant,
+    begun: usize,
+}
+
+impl Pace {
+    fn left(&mut self) -> usize {
+        if self.window.elapsed() >= WINDOW {
+            *self = Self { window: Instant::now(), begun: 0 };
+        }
+        REVOKES_PER_WINDOW - self.begun
+    }
+}
+
+fn write_down(found: &[Checkpoint]) -> Request {
+    let checkpoints = found
+        .iter()
+        .map(|found| pb::LeaseCheckpoint { id: found.id.0, remaining_ttl: found.remaining_secs });
+    Request::LeaseCheckpoint(pb::LeaseCheckpointRequest { checkpoints: checkpoints.collect() })
+}
+
+fn now() -> Millis {
+    Millis(Instant::now().as_millis())
+}
+
+#[cfg(test)]
+mod tests;

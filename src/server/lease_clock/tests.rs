@@ -1,0 +1,1 @@
+//! The clock over a log that applies at once, or when told.

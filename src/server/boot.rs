@@ -19,7 +19,7 @@ use reseed_rt::task::Stop;
 use reseed_rt::{clock, disk};
 use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions};
 use reseed_storage::layout::{DataDir, LayoutError};
-use reseed_storage::wal::{Mark, Metadata, Recovered, Wal, WalError, WalOptions};
+use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
 
 use crate::config::{Config, ConfigError};
 use crate::halt::Halt;
@@ -115,14 +115,14 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     let member_id = identity::member_id(me, &config.initial_cluster_token);
     let cluster_id = identity::cluster_id(&config);
 
-    let data_dir = DataDir::open(disk::disk(), &config.data_dir)?;
+    let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
     let metadata = Metadata { member_id, cluster_id };
     let (wal, recovered) = open_wal(&config, &data_dir, metadata)?;
     let options = BackendOptions {
         cache_bytes: config.backend_cache_bytes,
         overlay_bytes_max: config.backend_overlay_bytes_max,
     };
-    let backend = Backend::open(disk::disk(), &data_dir.backend_path(), options)?;
+    let backend = Backend::open(disk::disk(), &data_dir.db(), options)?;
     let applied = backend.applied();
     let log = log_view(&recovered, applied)?;
     let mut machine = Machine::restore(&backend)?;
@@ -173,16 +173,16 @@ fn open_wal(
     metadata: Metadata,
 ) -> Result<(Wal, Recovered), BootError> {
     let options = WalOptions { segment_bytes: config.wal_segment_bytes };
-    if !data_dir.has_wal()? {
+    if !wal::exists(&*disk::disk(), &data_dir.wal())? {
         let conf_state =
             ConfState { voters: vec![metadata.member_id], ..ConfState::default() }.encode_to_vec();
         let mark = Mark { index: 0, term: 0, conf_state: Bytes::from(conf_state) };
-        let mut wal = Wal::create(disk::disk(), &data_dir.wal_dir(), metadata, options)?;
+        let mut wal = Wal::create(disk::disk(), &data_dir.wal(), metadata, options)?;
         wal.mark(mark)?;
         wal.sync()?;
         drop(wal);
     }
-    let (wal, recovered) = Wal::open(disk::disk(), &data_dir.wal_dir(), options)?;
+    let (wal, recovered) = Wal::open(disk::disk(), &data_dir.wal(), options)?;
     let found = recovered.metadata;
     if (found.member_id, found.cluster_id) != (metadata.member_id, metadata.cluster_id) {
         return Err(BootError::WrongIdentity {

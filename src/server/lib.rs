@@ -1,5 +1,36 @@
-//! One member of a reseed cluster. The modules beside this file join as what they need appears.
+//! One member of a reseed cluster: the etcd v3 API over a raft log, an MVCC backend, watches and
+//! leases.
+//!
+//! [`Server::start`] opens a data directory and serves; [`Server::stop`] drains and flushes. The
+//! journey of a put is `rpc::kv` → `propose` → `raft::driver` → `apply` → answer; ARCHITECTURE.md
+//! tells it file by file.
 
+mod apply;
+mod boot;
+mod compactor;
 mod config;
+mod flusher;
+mod halt;
+mod hash;
+mod http;
+mod identity;
+mod lease_clock;
+mod metrics;
+mod node;
+mod progress;
+mod propose;
+mod quota;
+mod raft;
+mod read;
+mod rpc;
+mod snapshot;
+mod state;
+mod watch;
 
+pub use boot::BootError;
 pub use config::{AutoCompaction, Config, ConfigError, InitialMember};
+pub use metrics::Metrics;
+pub use node::{Halted, Server};
+pub use progress::Progress;
+pub use propose::Proposer;
+pub use state::State;

@@ -178,7 +178,7 @@ impl Server {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = ticks.tick() => {}
+                _ = ticks.tick() => {}
             }
         }
     }

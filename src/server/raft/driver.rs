@@ -51,6 +51,9 @@ const EVENTS_PER_TURN: usize = 1024;
 /// Bytes of proposals per turn, so that one batch stays well below a WAL segment.
 const BYTES_PER_TURN: usize = 8 << 20;
 
+/// What the log adds to one entry's data, at most.
+const FRAME_BYTES_MAX: usize = 64;
+
 /// Ticks after which an unanswered read round is asked for again; etcd's 500 ms.
 const READ_RETRY_TICKS: usize = 5;
 
@@ -97,7 +100,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = ticks.tick() => self.on_tick(&mut reads),
+                _ = ticks.tick() => self.on_tick(&mut reads),
                 // Without a leader proposals wait in the queue, until one is elected or their
                 // callers give up (as etcd does).
                 n = self.events.recv_many(&mut gathered, EVENTS_PER_TURN), if has_leader => {
@@ -159,7 +162,7 @@ impl Driver {
             return;
         }
         // Room is made before raft takes the entries: what raft has taken cannot be refused.
-        if let Err(error) = self.wal.reserve(payloads.len(), bytes) {
+        if let Err(error) = self.wal.reserve((bytes + payloads.len() * FRAME_BYTES_MAX) as u64) {
             tracing::warn!(%error, "no room in the write-ahead log, writes are refused");
             self.waiters.refuse(&ids, &Error::NoSpace);
             return;
@@ -210,7 +213,8 @@ impl Driver {
             commit: hs.commit,
         });
         let began = Instant::now();
-        let written = self.wal.append(&entries, hard_state)?;
+        self.wal.append(&entries, hard_state)?;
+        let written: usize = entries.iter().map(|entry| entry.data.len()).sum();
         self.metrics.wal_write_bytes.add(i64::try_from(written).unwrap_or(i64::MAX));
         self.metrics.wal_write.observe(began.elapsed().as_secs_f64());
         if must_sync && self.sync_writes && !buggify::point("planted.ack_before_sync") {
@@ -277,7 +281,7 @@ pub(crate) fn from_wal_entry(entry: WalEntry) -> Entry {
 /// Why the driver cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriverError {
-    #[error("write-ahead log: {0}")]
+    #[error("{0}")]
     Wal(#[from] wal::WalError),
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),

@@ -52,6 +52,17 @@ impl LogView {
         &self.conf_state
     }
 
+    /// Term, vote and commit index.
+    pub(crate) fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Notes that everything up to `index` is committed.
+    pub(crate) fn commit_to(&mut self, index: u64) {
+        assert!(index >= self.hard_state.commit, "commit goes back to {index}");
+        self.hard_state.commit = index;
+    }
+
     pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = hard_state;
     }

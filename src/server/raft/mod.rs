@@ -34,3 +34,6 @@ pub(crate) mod driver;
 pub(crate) mod log_view;
 pub(crate) mod node;
 pub(crate) mod reads;
+
+#[cfg(test)]
+mod tests;

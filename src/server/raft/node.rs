@@ -55,6 +55,8 @@ pub(crate) enum Refused {
 pub(crate) struct Node {
     raw: RawNode<LogView>,
     pending: Option<raft::Ready>,
+    /// The commit index moved after the hard state was last given out to be stored.
+    commit_unsaved: bool,
 }
 
 impl Node {
@@ -66,7 +68,7 @@ impl Node {
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let mut raw = RawNode::new(config, log, &logger)?;
         raw.set_batch_append(true);
-        Ok(Self { raw, pending: None })
+        Ok(Self { raw, pending: None, commit_unsaved: false })
     }
 
     /// Campaigns at once when nobody else could: a lone voter need not wait for a time-out.
@@ -123,7 +125,7 @@ impl Node {
     pub(crate) fn output(&mut self) -> Output {
         assert!(self.pending.is_none(), "the previous output has not been persisted");
         let mut ready = self.raw.ready();
-        let output = Output {
+        let mut output = Output {
             send_now: ready.take_messages(),
             entries: ready.take_entries(),
             hard_state: ready.hs().cloned(),
@@ -132,6 +134,11 @@ impl Node {
             committed: ready.take_committed_entries(),
             reads: ready.take_read_states(),
         };
+        if output.hard_state.is_none() && !output.entries.is_empty() && self.commit_unsaved {
+            // A commit index is not worth a write of its own: it travels with the next entries.
+            output.hard_state = Some(self.raw.store().hard_state().clone());
+        }
+        self.commit_unsaved &= output.hard_state.is_none();
         check_consecutive(&output.entries);
         check_consecutive(&output.committed);
         self.pending = Some(ready);
@@ -147,6 +154,10 @@ impl Node {
             log.set_hard_state(hard_state.clone());
         }
         let mut light = self.raw.advance_append(ready);
+        if let Some(commit) = light.commit_index() {
+            self.raw.mut_store().commit_to(commit);
+            self.commit_unsaved = true;
+        }
         let persisted =
             Persisted { committed: light.take_committed_entries(), send: light.take_messages() };
         check_consecutive(&persisted.committed);

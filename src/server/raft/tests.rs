@@ -1,0 +1,113 @@
+//! The pure step, without a disk: what may happen before `persisted`, and what only after.
+
+use bytes::Bytes;
+use raft::eraftpb::{ConfState, HardState};
+
+use super::log_view::LogView;
+use super::node::{Node, Output};
+
+const ME: u64 = 7;
+
+fn lone_voter() -> Node {
+    let conf_state = ConfState { voters: vec![ME], ..ConfState::default() };
+    let log = LogView::new(0, 0, conf_state, HardState::default());
+    let config =
+        raft::Config { id: ME, election_tick: 10, heartbeat_tick: 1, ..raft::Config::default() };
+    let mut node = Node::new(&config, log).expect("a valid configuration");
+    node.campaign_if_alone().expect("nobody objects");
+    node
+}
+
+/// Persists outputs until there are none; returns the data of what was committed, in order.
+fn settle(node: &mut Node) -> Vec<Bytes> {
+    let mut committed = Vec::new();
+    while node.has_output() {
+        let output = node.output();
+        committed.extend(output.committed.clone());
+        committed.extend(node.persisted(&output).committed);
+    }
+    committed.into_iter().map(|entry| entry.data).filter(|data| !data.is_empty()).collect()
+}
+
+fn next_output_with_entries(node: &mut Node) -> Output {
+    let output = node.output();
+    assert!(!output.entries.is_empty(), "expected entries: {output:?}");
+    output
+}
+
+#[test]
+fn a_lone_voter_leads_at_once() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    assert!(node.is_leader());
+    assert_eq!((node.leader(), node.term(), node.committed()), (ME, 1, 1));
+}
+
+#[test]
+fn nothing_is_committed_before_it_is_persisted() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).expect("it leads");
+    let output = next_output_with_entries(&mut node);
+    assert!(output.must_sync, "entries must be durable");
+    assert!(output.committed.is_empty(), "etcd #14370: committed on an unsynced entry");
+    assert_eq!(node.committed(), 1);
+    let persisted = node.persisted(&output);
+    let data: Vec<&[u8]> = persisted.committed.iter().map(|entry| entry.data.as_ref()).collect();
+    assert_eq!(data, [b"a", b"b"]);
+}
+
+#[test]
+fn a_proposal_batch_keeps_its_order_and_its_bytes() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    let payloads: Vec<Bytes> = (0..100u8).map(|i| Bytes::from(vec![i; 40])).collect();
+    node.propose(payloads.clone()).expect("it leads");
+    assert_eq!(settle(&mut node), payloads);
+}
+
+#[test]
+fn without_a_leader_proposals_are_refused_whole() {
+    let conf_state = ConfState { voters: vec![ME, ME + 1], ..ConfState::default() };
+    let log = LogView::new(0, 0, conf_state, HardState::default());
+    let config = raft::Config { id: ME, ..raft::Config::default() };
+    let mut node = Node::new(&config, log).expect("a valid configuration");
+    node.campaign_if_alone().expect("it is not alone, so it does not");
+    assert!(node.propose(vec![Bytes::from_static(b"a")]).is_err());
+    assert!(!node.is_leader());
+}
+
+#[test]
+fn a_read_is_answered_with_the_commit_index() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
+    settle(&mut node);
+    node.read_index(b"round".to_vec());
+    let output = node.output();
+    let [state] = output.reads.as_slice() else { panic!("one answer: {output:?}") };
+    assert_eq!((state.index, state.request_ctx.as_slice()), (2, b"round".as_slice()));
+}
+
+#[test]
+fn a_restart_replays_what_was_committed_but_not_applied() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).expect("it leads");
+    settle(&mut node);
+    let log = node.log().clone();
+    let config = raft::Config { id: ME, applied: 2, ..raft::Config::default() };
+    let mut restarted = Node::new(&config, log).expect("a valid log");
+    assert_eq!(settle(&mut restarted), [Bytes::from_static(b"b")]);
+}
+
+#[test]
+fn the_commit_index_is_stored_with_the_next_entries() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"b")]).expect("it leads");
+    let output = next_output_with_entries(&mut node);
+    assert_eq!(output.hard_state.as_ref().map(|hs| (hs.term, hs.commit)), Some((1, 2)));
+}

@@ -22,7 +22,7 @@ use reseed_storage::backend::AppliedAt;
 use crate::halt::Halt;
 use crate::propose::{Answer, Waiters};
 use crate::state::State;
-use crate::watch::hub::Publisher;
+use crate::watch::feed::Publisher;
 
 /// Entries executed under one hold of the machine's lock.
 const ENTRIES_PER_LOCK: usize = 32;
@@ -68,7 +68,7 @@ impl Applier {
     async fn apply_batch(&mut self, batch: Vec<Entry>) -> Result<(), ApplyError> {
         let mut entries = batch.into_iter().peekable();
         while entries.peek().is_some() {
-            self.state.backend.room().await;
+            self.state.backend.room().await?;
             let began = Instant::now();
             let run: Vec<Entry> = entries.by_ref().take(ENTRIES_PER_LOCK).collect();
             let done = self.execute(&run)?;

@@ -76,7 +76,10 @@ impl Compactor {
                 () = self.scheduled.notified() => {}
             }
             while !self.step() {
-                self.state.backend.room().await;
+                if self.state.backend.room().await.is_err() {
+                    // The flusher has halted the member.
+                    return;
+                }
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,

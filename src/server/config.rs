@@ -122,7 +122,7 @@ impl Default for Config {
             auto_compaction: AutoCompaction::Off,
             compaction_batch_limit: 1000,
             compaction_sleep_interval: Duration::from_millis(10),
-            backend_batch_interval: Duration::from_millis(500),
+            backend_batch_interval: Duration::from_secs(2),
             backend_cache_bytes: 64 << 20,
             backend_overlay_bytes_max: 32 << 20,
             watch_progress_notify_interval: Duration::from_secs(600),

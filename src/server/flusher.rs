@@ -32,16 +32,22 @@ impl Flusher {
             let stopping = tokio::select! {
                 biased;
                 () = stop.cancelled() => true,
-                () = self.state.backend.flush_wanted() => false,
+                () = self.wanted() => false,
                 () = clock::sleep(interval) => false,
             };
             if self.halt.reason().is_some() {
                 // What made the member halt may have left the memory in doubt: the disk decides.
                 return;
             }
-            if let Err(error) = self.flush().await {
-                self.halt.halt(format_args!("backend: {error}"));
-                return;
+            match self.flush().await {
+                Ok(()) => {}
+                Err(BackendError::Full) => {
+                    tracing::warn!("the disk is full: writes are refused until there is space");
+                }
+                Err(error) => {
+                    self.halt.halt(error);
+                    return;
+                }
             }
             if stopping {
                 return;
@@ -55,10 +61,15 @@ impl Flusher {
         }
     }
 
-    async fn flush(&self) -> Result<(), BackendError> {
-        if !self.state.backend.needs_flush() {
-            return Ok(());
+    /// Enough has gathered; a full disk is tried again by the interval only.
+    async fn wanted(&self) {
+        if self.state.backend.is_full() {
+            std::future::pending::<()>().await;
         }
+        self.state.backend.flush_wanted().await;
+    }
+
+    async fn flush(&self) -> Result<(), BackendError> {
         let began = Instant::now();
         self.state.backend.flush_blocking()?;
         self.state.metrics.backend_commit.observe(began.elapsed().as_secs_f64());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reseed_rt::chan;
-use reseed_rt::task::{self, Stop, Task};
+use reseed_rt::task::{self, Cancelled, Stop, Task};
 
 use crate::apply::Applier;
 use crate::boot::{self, BootError, Booted};
@@ -23,7 +23,7 @@ use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
-use crate::propose::{Bounds, Proposer, Waiters};
+use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::read::ReadIndex;
 use crate::rpc::Services;
@@ -73,22 +73,12 @@ impl Server {
         let (events, events_in) = chan::bounded("driver", EVENTS_MAX);
         let (committed, committed_in) = chan::bounded("apply", COMMITTED_MAX);
         let waiters = Arc::new(Waiters::default());
-        let bounds = Bounds {
-            request_bytes_max: state.config.max_request_bytes,
-            timeout: state.config.request_timeout(),
-        };
-        let proposer = Proposer::new(
-            events.clone(),
-            Arc::clone(&waiters),
-            Arc::clone(&state.progress),
-            Arc::clone(&state.metrics),
-            bounds,
-        );
+        let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
         let read_index = ReadIndex {
             driver: events.clone(),
             progress: Arc::clone(&state.progress),
             metrics: Arc::clone(&state.metrics),
-            timeout: bounds.timeout,
+            timeout: state.config.request_timeout(),
         };
         let (publisher, watch_hub, hub_task) = hub::start(Arc::clone(&state), log.clone());
         let leases = LeaseClock::new(Arc::clone(&state), proposer.clone());
@@ -195,7 +185,7 @@ impl Server {
         let drained = async {
             for task in self.listening {
                 // A task that ended early has nothing left to drain.
-                drop(task.await);
+                let _ended: Result<(), Cancelled> = task.await;
             }
         };
         if reseed_rt::clock::timeout(DRAIN, drained).await.is_err() {
@@ -204,7 +194,7 @@ impl Server {
         self.log.cancel();
         for task in self.logging.into_iter().chain(self.background) {
             // As above.
-            drop(task.await);
+            let _ended: Result<(), Cancelled> = task.await;
         }
         self.stop.cancel();
     }

@@ -16,11 +16,13 @@ use reseed_core::{codec, limits};
 use reseed_proto::log::{LogEntry, log_entry};
 use reseed_rt::chan::Sender;
 use reseed_rt::{clock, rng};
+use reseed_storage::backend::Backend;
 use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::driver::Event;
+use crate::state::State;
 
 /// What a waiter gets.
 pub(crate) type Answer = Result<Response, Error>;
@@ -88,28 +90,24 @@ struct Inner {
     waiters: Arc<Waiters>,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
+    backend: Backend,
     request_bytes_max: usize,
     timeout: Duration,
 }
 
 impl Proposer {
-    pub(crate) fn new(
-        driver: Sender<Event>,
-        waiters: Arc<Waiters>,
-        progress: Arc<Progress>,
-        metrics: Arc<Metrics>,
-        bounds: Bounds,
-    ) -> Self {
+    pub(crate) fn new(driver: Sender<Event>, waiters: Arc<Waiters>, state: &State) -> Self {
         Self {
             inner: Arc::new(Inner {
                 // Ids of an earlier run may still be in the log: begin somewhere else.
                 next_id: AtomicU64::new(rng::u64() | 1),
                 driver,
                 waiters,
-                progress,
-                metrics,
-                request_bytes_max: bounds.request_bytes_max,
-                timeout: bounds.timeout,
+                progress: Arc::clone(&state.progress),
+                metrics: Arc::clone(&state.metrics),
+                backend: state.backend.clone(),
+                request_bytes_max: state.config.max_request_bytes,
+                timeout: state.config.request_timeout(),
             }),
         }
     }
@@ -118,7 +116,7 @@ impl Proposer {
     ///
     /// # Errors
     /// What the state machine answered, or: [`Error::TooManyRequests`] when apply is behind,
-    /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the log has no room (in these three
+    /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the disk is full (in these three
     /// cases nothing was proposed); [`Error::Timeout`] and [`Error::Stopped`], after which the
     /// request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
@@ -126,6 +124,9 @@ impl Proposer {
         let behind = inner.progress.committed().saturating_sub(inner.progress.applied());
         if behind > limits::APPLY_BACKLOG_MAX {
             return Err(Error::TooManyRequests);
+        }
+        if inner.backend.is_full() {
+            return Err(Error::NoSpace);
         }
         let id = inner.next_id.fetch_add(1, Ordering::Relaxed);
         let entry = LogEntry { id, request: Some(request), ..LogEntry::default() };
@@ -155,11 +156,4 @@ impl Proposer {
     pub(crate) fn pending(&self) -> usize {
         self.inner.waiters.len()
     }
-}
-
-/// Limits of [`Proposer::propose`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub(crate) request_bytes_max: usize,
-    pub(crate) timeout: Duration,
 }

@@ -16,7 +16,7 @@ use reseed_proto::etcdserverpb::SnapshotResponse;
 use reseed_rt::clock::Instant;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
-use reseed_storage::backend::ExportInfo;
+use reseed_storage::backend::{CHECKSUM_BYTES, ExportInfo};
 use tonic::Status;
 
 use crate::state::State;
@@ -53,12 +53,19 @@ pub(crate) async fn start(
     let exporting = Arc::clone(&state);
     let to = path.clone();
     let exported = task::blocking(move || {
+        let (view, revision, compact_revision) = {
+            let machine = exporting.machine.read();
+            let mvcc = &machine.mvcc;
+            (exporting.backend.view(), mvcc.revision(), mvcc.compact_revision())
+        };
         let info = ExportInfo {
             server_version: env!("CARGO_PKG_VERSION").into(),
             cluster_id: exporting.cluster_id,
             member_id: exporting.member_id,
+            revision,
+            compact_revision,
         };
-        exporting.backend.export_blocking(&to, &info)
+        view.export_blocking(&*disk::disk(), &to, &info)
     })
     .await;
     let temporary = Temporary(path.clone());
@@ -85,7 +92,7 @@ impl Sending {
     fn next(&mut self) -> std::io::Result<SnapshotResponse> {
         let left = self.total - self.sent;
         // The checksum travels alone, as the last chunk.
-        let body_left = left.saturating_sub(reseed_storage::snapshot::CHECKSUM_BYTES);
+        let body_left = left.saturating_sub(CHECKSUM_BYTES);
         let size = if body_left == 0 { left } else { body_left.min(CHUNK_BYTES as u64) };
         let mut blob = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
         self.file.read_at(&mut blob, self.sent)?;

@@ -92,7 +92,7 @@ impl pb::maintenance_server::Maintenance for Services {
         reseed_rt::disk::settle().await;
         match done {
             // etcd's answer has no header.
-            Ok(()) => Ok(Response::new(pb::DefragmentResponse { header: None })),
+            Ok(_) => Ok(Response::new(pb::DefragmentResponse { header: None })),
             Err(error) => Err(Status::unknown(format!("etcdserver: defragment: {error}"))),
         }
     }

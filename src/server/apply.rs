@@ -96,7 +96,12 @@ impl Applier {
             if entry.data.is_empty() {
                 // A new leader's empty entry (Raft §8).
                 state.backend.commit(reseed_core::port::Batch::default(), applied_at)?;
-                done.push(Done { id: 0, answer: Ok(Response::None), effects: vec![], index: at.index });
+                done.push(Done {
+                    id: 0,
+                    answer: Ok(Response::None),
+                    effects: vec![],
+                    index: at.index,
+                });
                 continue;
             }
             let log_entry = codec::decode(&entry.data)

@@ -59,10 +59,7 @@ impl Compactor {
         let response = self.proposer.propose(Request::Compaction(request)).await?;
         if physical {
             let mut finished = self.finished.subscribe();
-            finished
-                .wait_for(|done| *done >= revision)
-                .await
-                .map_err(|_closed| Error::Stopped)?;
+            finished.wait_for(|done| *done >= revision).await.map_err(|_closed| Error::Stopped)?;
         }
         Ok(response)
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
-use reseed_rt::task::Stop;
 use reseed_rt::disk;
+use reseed_rt::task::Stop;
 use reseed_storage::backend::BackendError;
 
 use crate::halt::Halt;

@@ -123,7 +123,10 @@ impl Server {
             task::spawn("leases", leases.clone().run(log.clone())),
             task::spawn("compactor", compactor.clone().run(log.clone())),
             task::spawn("auto-compaction", compactor::run_auto(compactor.clone(), log.clone())),
-            task::spawn("publish", boot::publish(Arc::clone(&state), proposer.clone(), log.clone())),
+            task::spawn(
+                "publish",
+                boot::publish(Arc::clone(&state), proposer.clone(), log.clone()),
+            ),
         ];
         let services = Services {
             state: Arc::clone(&state),

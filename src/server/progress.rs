@@ -66,7 +66,7 @@ impl Progress {
         {
             for waiter in entry.remove() {
                 // Whoever waited may have given up.
-                drop(waiter.send(()));
+                let _gone: Result<(), ()> = waiter.send(());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Linearizable reads: learn an index that a quorum confirmed, then wait until it is applied.
 
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reseed_core::error::Error;
 use reseed_rt::chan::Sender;

@@ -12,12 +12,8 @@ use crate::rpc::Services;
 
 /// The checks of each probe, in the order in which they are reported.
 const LIVEZ: [Check; 1] = [Check::SerializableRead];
-const READYZ: [Check; 4] = [
-    Check::DataCorruption,
-    Check::SerializableRead,
-    Check::LinearizableRead,
-    Check::NonLearner,
-];
+const READYZ: [Check; 4] =
+    [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {

@@ -34,7 +34,9 @@ impl Pages {
             "/health" => health::health(&self.services, query).await,
             "/metrics" => self.metrics(),
             "/version" => self.version(),
-            _ if is_probe(path, "/livez") => health::probe(&self.services, "livez", path, query).await,
+            _ if is_probe(path, "/livez") => {
+                health::probe(&self.services, "livez", path, query).await
+            }
             _ if is_probe(path, "/readyz") => {
                 health::probe(&self.services, "readyz", path, query).await
             }
@@ -53,8 +55,7 @@ impl Pages {
 
     fn metrics(&self) -> Response<Body> {
         process::sample(&self.services);
-        let mut response =
-            text(StatusCode::OK, self.services.state.metrics.render());
+        let mut response = text(StatusCode::OK, self.services.state.metrics.render());
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),

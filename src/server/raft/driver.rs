@@ -207,11 +207,8 @@ impl Driver {
             return Ok(());
         }
         let entries: Vec<WalEntry> = entries.iter().map(to_wal_entry).collect();
-        let hard_state = hard_state.map(|hs| wal::HardState {
-            term: hs.term,
-            vote: hs.vote,
-            commit: hs.commit,
-        });
+        let hard_state =
+            hard_state.map(|hs| wal::HardState { term: hs.term, vote: hs.vote, commit: hs.commit });
         let began = Instant::now();
         self.wal.append(&entries, hard_state)?;
         let written: usize = entries.iter().map(|entry| entry.data.len()).sum();

@@ -35,7 +35,9 @@ impl Services {
 
     /// Refuses what the backend has no room for.
     pub(super) async fn admit(&self, cost: u64) -> Result<(), Status> {
-        crate::quota::admit(&self.state, &self.proposer, cost).await.map_err(|error| self.refuse(error))
+        crate::quota::admit(&self.state, &self.proposer, cost)
+            .await
+            .map_err(|error| self.refuse(error))
     }
 }
 

@@ -13,13 +13,16 @@ pub(crate) fn rewrite_too_large(response: &mut Response<Body>) {
     if headers.get("grpc-status").is_none_or(|code| code != "11") {
         return;
     }
-    let Some(text) = headers.get("grpc-message").and_then(|text| text.to_str().ok()) else { return };
+    let Some(text) = headers.get("grpc-message").and_then(|text| text.to_str().ok()) else {
+        return;
+    };
     // The header is percent-encoded.
     let text = text.replace("%20", " ");
     let Some((_, sizes)) = text.split_once(TONIC_TOO_LARGE) else { return };
     let mut numbers = sizes.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
     let (Some(found), Some(limit)) = (numbers.next(), numbers.next()) else { return };
-    let text = format!("grpc:%20received%20message%20larger%20than%20max%20({found}%20vs.%20{limit})");
+    let text =
+        format!("grpc:%20received%20message%20larger%20than%20max%20({found}%20vs.%20{limit})");
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert("grpc-status", HeaderValue::from_static("8"));
         headers.insert("grpc-message", value);

@@ -10,8 +10,8 @@ use reseed_rt::clock::Instant;
 use reseed_rt::task;
 use tonic::{Request, Response, Status};
 
-use super::{Services, status};
 use super::kv::answer;
+use super::{Services, status};
 use crate::{hash, snapshot};
 
 impl Services {
@@ -152,4 +152,3 @@ impl pb::maintenance_server::Maintenance for Services {
         Err(Status::unimplemented("reseed: there is no older version to downgrade to"))
     }
 }
-

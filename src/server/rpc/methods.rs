@@ -71,15 +71,9 @@ impl Service {
             Self::Cluster => {
                 &["MemberAdd", "MemberRemove", "MemberUpdate", "MemberList", "MemberPromote"]
             }
-            Self::Maintenance => &[
-                "Alarm",
-                "Status",
-                "Defragment",
-                "Hash",
-                "HashKV",
-                "MoveLeader",
-                "Downgrade",
-            ],
+            Self::Maintenance => {
+                &["Alarm", "Status", "Defragment", "Hash", "HashKV", "MoveLeader", "Downgrade"]
+            }
             Self::Auth => &[
                 "AuthEnable",
                 "AuthDisable",

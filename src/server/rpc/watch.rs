@@ -132,8 +132,7 @@ mod tests {
             ..Default::default()
         };
         let empty = Some("mvcc: watcher range is empty".to_owned());
-        let compacted =
-            Some("etcdserver: mvcc: required revision has been compacted".to_owned());
+        let compacted = Some("etcdserver: mvcc: required revision has been compacted".to_owned());
         assert_eq!(refusal(create(b"a", 0)), empty);
         assert_eq!(refusal(create(b"b", 3)), empty);
         assert_eq!(refusal(create(b"a", -1)), compacted);

@@ -22,6 +22,8 @@ use crate::port::{Read, Table};
 
 /// One record, as far as memory keeps it.
 struct Found {
+    /// Eight bytes of the key that tell keys apart; see [`rank`].
+    rank: u64,
     key: Box<[u8]>,
     change: Change,
     created: i64,
@@ -38,7 +40,11 @@ impl Store {
         let compaction = Progress::restore(read)?;
         let mut found = collect(read)?;
         let last = found.last().map_or(FIRST_REVISION, |last| last.change.at.main);
-        found.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(a.change.at.cmp(&b.change.at)));
+        rank(&mut found);
+        found.sort_unstable_by(|a, b| {
+            let by_key = a.rank.cmp(&b.rank).then_with(|| a.key.cmp(&b.key));
+            by_key.then(a.change.at.cmp(&b.change.at))
+        });
         let index = Index::from_sorted(group(found, leases)?);
         // The compact revision counts: the records it was made of may be gone (etcd issue 17780).
         let revision = last.max(compaction.scheduled);
@@ -59,6 +65,23 @@ fn collect(read: &dyn Read) -> Result<Vec<Found>, Error> {
     damage.map_or(Ok(all), Err)
 }
 
+/// Ranks records by the eight bytes that follow what all keys begin with: comparing those decides
+/// most comparisons of the sort without a visit to the keys, which lie scattered.
+fn rank(all: &mut [Found]) {
+    let Some((first, rest)) = all.split_first() else { return };
+    let common = rest.iter().fold(first.key.len(), |common, found| {
+        let mut pairs = first.key[..common].iter().zip(&found.key);
+        pairs.position(|(a, b)| a != b).unwrap_or(common.min(found.key.len()))
+    });
+    for found in all {
+        let mut bytes = [0; 8];
+        let tail = &found.key[common..];
+        let len = tail.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&tail[..len]);
+        found.rank = u64::from_be_bytes(bytes);
+    }
+}
+
 fn found(key: &[u8], value: &[u8]) -> Option<Found> {
     let change = revision::decode(key)?;
     let peek = Peek::of(value)?;
@@ -66,6 +89,7 @@ fn found(key: &[u8], value: &[u8]) -> Option<Found> {
         0 < peek.create_revision && peek.create_revision <= change.at.main && 0 < peek.version;
     let is_whole = !peek.key.is_empty() && (change.is_tombstone || is_put_whole);
     is_whole.then(|| Found {
+        rank: 0,
         key: peek.key.into(),
         change,
         created: peek.create_revision,

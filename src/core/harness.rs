@@ -2,9 +2,7 @@
 //!
 //! It commits each batch before the next entry, as a server must, and can restart at any point.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use bytes::Bytes;
 use reseed_proto::etcdserverpb as pb;
@@ -15,45 +13,8 @@ use crate::applied::{Applied, At};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::mvcc::{Hashed, HistoryLimits, RevisionEvents};
-use crate::port::{Batch, Op, Read, ReadError, Table, Visit};
-
-/// A backend that is a map.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory(BTreeMap<(Table, Bytes), Bytes>);
-
-impl Memory {
-    pub(crate) fn commit(&mut self, batch: Batch) {
-        for Op { table, key, value } in batch.into_ops() {
-            match value {
-                Some(value) => self.0.insert((table, key), value),
-                None => self.0.remove(&(table, key)),
-            };
-        }
-    }
-}
-
-impl Read for Memory {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.0.get(&(table, Bytes::copy_from_slice(key))).cloned())
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), ReadError> {
-        let start = Bound::Included((table, Bytes::copy_from_slice(from)));
-        for ((t, key), value) in self.0.range((start, Bound::Unbounded)) {
-            let is_within = *t == table && to.is_none_or(|to| key.as_ref() < to);
-            if !is_within || !visit(key, value) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
+use crate::port::{Read, Table};
+use crate::testing::pair::Memory;
 
 /// A machine and its backend.
 #[derive(Clone, Debug, Default)]
@@ -138,8 +99,13 @@ impl Host {
 
     /// Every revision key in the backend, in order.
     pub(crate) fn revision_keys(&self) -> Vec<Bytes> {
-        let keys = self.memory.0.keys().filter(|(table, _)| *table == Table::Key);
-        keys.map(|(_, key)| key.clone()).collect()
+        let mut keys = Vec::new();
+        let mut note = |key: &[u8], _: &Bytes| {
+            keys.push(Bytes::copy_from_slice(key));
+            true
+        };
+        self.memory.scan(Table::Key, &[], None, &mut note).expect("memory reads");
+        keys
     }
 }
 

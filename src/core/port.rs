@@ -2,10 +2,8 @@
 //!
 //! Core defines it, storage implements it: so core never sees a file, and a test needs nothing but
 //! a `BTreeMap`. Reading is [`Read`]; writing is a value, [`Batch`], that the caller persists
-//! together with the applied index. What core has decided but not yet handed out is read through
-//! [`Overlay`].
+//! together with the applied index.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -142,77 +140,5 @@ impl Batch {
     /// Appends the changes of `later`.
     pub fn extend(&mut self, later: Self) {
         self.ops.extend(later.ops);
-    }
-}
-
-/// A view in which a batch that is still being built has already happened.
-///
-/// Keys of the batch are few (a transaction's), so looking one up costs a small tree walk; scans
-/// merge both sides in key order.
-pub struct Overlay<'a> {
-    base: &'a dyn Read,
-    changed: BTreeMap<(Table, Bytes), Option<Bytes>>,
-}
-
-impl<'a> Overlay<'a> {
-    /// An overlay that changes nothing yet.
-    pub fn new(base: &'a dyn Read) -> Self {
-        Self { base, changed: BTreeMap::new() }
-    }
-
-    /// Makes one more change visible.
-    pub fn record(&mut self, op: &Op) {
-        self.changed.insert((op.table, op.key.clone()), op.value.clone());
-    }
-}
-
-impl Read for Overlay<'_> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        if !self.changed.is_empty()
-            && let Some(value) = self.changed.get(&(table, Bytes::copy_from_slice(key)))
-        {
-            return Ok(value.clone());
-        }
-        self.base.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), ReadError> {
-        let start = (table, Bytes::copy_from_slice(from));
-        let mut ours = self
-            .changed
-            .range(start..)
-            .take_while(|((t, key), _)| *t == table && to.is_none_or(|to| key.as_ref() < to))
-            .map(|((_, key), value)| (key, value))
-            .peekable();
-        let mut going = true;
-        self.base.scan(table, from, to, &mut |key, value| {
-            while let Some((k, v)) = ours.next_if(|(k, _)| k.as_ref() < key) {
-                if let Some(v) = v {
-                    going = visit(k, v);
-                }
-                if !going {
-                    return false;
-                }
-            }
-            let replaced = ours.next_if(|(k, _)| k.as_ref() == key);
-            going = match replaced {
-                Some((k, Some(v))) => visit(k, v),
-                Some((_, None)) => true,
-                None => visit(key, value),
-            };
-            going
-        })?;
-        while going && let Some((k, v)) = ours.next() {
-            if let Some(v) = v {
-                going = visit(k, v);
-            }
-        }
-        Ok(())
     }
 }

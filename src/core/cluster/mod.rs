@@ -3,5 +3,7 @@
 //! Rules for changing the membership come with the second member.
 
 pub mod members;
+#[cfg(test)]
+mod tests;
 
 pub use members::Members;

@@ -72,6 +72,9 @@ impl Wal {
     ) -> Result<Self, WalError> {
         assert!(!super::exists(disk.as_ref(), dir)?, "there is a log already in {}", dir.display());
         disk.create_dir_all(dir).map_err(WalError::io("create the directory"))?;
+        if let Some(above) = dir.parent() {
+            disk.sync_dir(above).map_err(WalError::io("sync the directory above"))?;
+        }
         let file_bytes = segment_bytes(options, 0);
         let prepared = Prepared::new(disk.as_ref(), dir, file_bytes)?;
         let header =

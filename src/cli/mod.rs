@@ -5,6 +5,9 @@
 //! daemon, so that `reseed --name a --data-dir b` works where `etcd` did.
 
 mod bench;
+mod daemon;
+mod flags;
+mod log;
 
 use std::{collections::BTreeMap, future::Future, path::Path};
 
@@ -40,7 +43,7 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     match word.as_str() {
         "serve" | "ctl" | "bench" => drop(invocation.args.remove(1)),
         "version" => {
-            println!("reseed version: {}", env!("CARGO_PKG_VERSION"));
+            print!("{}", version());
             return 0;
         }
         "help" | "-h" | "--help" => {
@@ -51,14 +54,22 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     }
     match word.as_str() {
         "bench" => bench::run(invocation),
-        _ => {
-            eprint!("{USAGE}");
+        "" | "serve" => daemon::run(&invocation),
+        flag if flag.starts_with('-') => daemon::run(&invocation),
+        other => {
+            eprint!("unknown command {other:?} for \"reseed\"\n\n{USAGE}");
             2
         }
     }
 }
 fn todo_ctl() -> u8 {
     1
+}
+
+/// This program's version, and the one of etcd whose API it speaks.
+fn version() -> String {
+    let (own, etcd) = (env!("CARGO_PKG_VERSION"), reseed_core::ETCD_VERSION);
+    format!("reseed Version: {own}\netcd API Version: {etcd}\n")
 }
 
 /// Drives `work` on this thread alone: enough for a command that mostly waits, and cheaper.

@@ -121,13 +121,14 @@ impl Applier {
     }
 
     fn hand_out(&self, done: Vec<Done>) {
+        // Who sees an index as applied may rely on its effects: the lease clock does.
+        for effect in done.iter().flat_map(|done| &done.effects) {
+            (self.on_effect)(effect);
+        }
         if let Some(last) = done.last() {
             self.state.progress.set_applied(last.index);
         }
-        for Done { id, answer, effects, .. } in done {
-            for effect in &effects {
-                (self.on_effect)(effect);
-            }
+        for Done { id, answer, .. } in done {
             if let Some(waiter) = self.waiters.take(id) {
                 // Whoever waited may have given up.
                 drop(waiter.send(answer));

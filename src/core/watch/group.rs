@@ -6,6 +6,7 @@
 //! most what it was given: the revisions published, or one bounded step.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
@@ -50,8 +51,9 @@ pub struct Spec<T> {
 /// Events for one watcher; never empty.
 #[derive(Debug, PartialEq)]
 pub struct Delivery {
-    /// In the order of their revisions; all events of each revision.
-    pub events: Vec<Event>,
+    /// In the order of their revisions; all events of each revision. Each is shared by all the
+    /// watchers that get it: a thousand watchers of one key cost a thousand pointers.
+    pub events: Vec<Arc<Event>>,
     /// About how many bytes `events` encodes to.
     pub bytes: usize,
     /// With this delivery the watcher has everything up to and including this revision.

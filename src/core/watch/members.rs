@@ -5,6 +5,7 @@
 //! delivery for many revisions. Only this file changes a watcher's state.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use prost::Message;
@@ -47,7 +48,7 @@ pub(super) struct Watcher<T> {
 /// What has been found for a watcher and not yet been offered.
 #[derive(Debug, Default)]
 struct Pending {
-    events: Vec<Event>,
+    events: Vec<Arc<Event>>,
     bytes: usize,
     first: i64,
     last: i64,
@@ -149,11 +150,11 @@ impl<T> Members<T> {
         for RevisionEvents { revision, events } in history {
             for event in events.iter() {
                 let Some(kv) = &event.kv else { continue };
-                let mut bytes = None;
+                let mut found: Option<Found> = None;
                 index.visit(&kv.key, |id| {
                     if self.wants(id, *revision, event, mode) {
-                        let bytes = *bytes.get_or_insert_with(|| event.encoded_len());
-                        self.gather(id, Found { revision: *revision, event, bytes }, sink);
+                        let found = found.get_or_insert_with(|| Found::new(*revision, event));
+                        self.gather(id, found, sink);
                     }
                 });
             }
@@ -170,7 +171,7 @@ impl<T> Members<T> {
         from <= revision && watcher.filters.pass(event)
     }
 
-    fn gather(&mut self, id: WatcherId, found: Found<'_>, sink: &mut impl Sink<T>) {
+    fn gather(&mut self, id: WatcherId, found: &Found, sink: &mut impl Sink<T>) {
         let watcher = self.get_mut(id).expect("asked a moment ago");
         let full = watcher.pending.bytes >= DELIVERY_BYTES;
         if full
@@ -187,7 +188,7 @@ impl<T> Members<T> {
         }
         pending.last = found.revision;
         pending.bytes += found.bytes;
-        pending.events.push(found.event.clone());
+        pending.events.push(Arc::clone(&found.event));
         if fresh {
             self.touched.push(id);
         }
@@ -290,9 +291,15 @@ impl<T> Members<T> {
     }
 }
 
-/// An event that a watcher wants.
-struct Found<'a> {
+/// An event that somebody wants.
+struct Found {
     revision: i64,
-    event: &'a Event,
+    event: Arc<Event>,
     bytes: usize,
+}
+
+impl Found {
+    fn new(revision: i64, event: &Event) -> Self {
+        Self { revision, event: Arc::new(event.clone()), bytes: event.encoded_len() }
+    }
 }

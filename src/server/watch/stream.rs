@@ -120,7 +120,8 @@ impl Responses {
         wishes: Wishes,
         delivery: Delivery,
     ) -> pb::WatchResponse {
-        let Delivery { mut events, through, .. } = delivery;
+        let Delivery { events, through, .. } = delivery;
+        let mut events: Vec<_> = events.into_iter().map(Arc::unwrap_or_clone).collect();
         self.metrics.events_total.inc_by(u64::try_from(events.len()).unwrap_or(u64::MAX));
         if wishes.prev_kv {
             self.look_up_previous(&mut events).await;

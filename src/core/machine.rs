@@ -271,10 +271,10 @@ impl Machine {
         let mut batch = Batch::default();
         let mut effects = Vec::new();
         for one in &request.checkpoints {
-            let (id, remaining_secs) = (LeaseId(one.id), one.remaining_ttl);
-            if self.leases.checkpoint(id, remaining_secs, &mut batch) {
-                effects.push(Effect::LeaseCheckpointed { id, remaining_secs });
-            }
+            let id = LeaseId(one.id);
+            let noted = self.leases.checkpoint(id, one.remaining_ttl, &mut batch);
+            effects
+                .extend(noted.map(|secs| Effect::LeaseCheckpointed { id, remaining_secs: secs }));
         }
         let header = header(self.mvcc.revision());
         let response = Response::LeaseCheckpoint(pb::LeaseCheckpointResponse { header });

@@ -120,17 +120,18 @@ impl Table {
         batch.delete(port::Table::Lease, Bytes::copy_from_slice(&id.to_key()));
     }
 
-    /// Notes that `remaining_secs` were left of `id`; `false` if there is no such lease.
+    /// Notes that `remaining_secs` were left of `id`, never more than were granted; returns what
+    /// was noted, `None` if there is no such lease.
     pub(crate) fn checkpoint(
         &mut self,
         id: LeaseId,
         remaining_secs: i64,
         batch: &mut Batch,
-    ) -> bool {
-        let Some(lease) = self.leases.get_mut(&id) else { return false };
-        lease.remaining_secs = remaining_secs;
+    ) -> Option<i64> {
+        let lease = self.leases.get_mut(&id)?;
+        lease.remaining_secs = remaining_secs.clamp(0, lease.ttl_secs);
         persist(lease, batch);
-        true
+        Some(lease.remaining_secs)
     }
 
     /// Attaches `key` to `id`, or to nothing if that is [`LeaseId::NONE`]; whatever it hung on

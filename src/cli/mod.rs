@@ -5,6 +5,7 @@
 //! daemon, so that `reseed --name a --data-dir b` works where `etcd` did.
 
 mod bench;
+mod ctl;
 mod daemon;
 mod flags;
 mod log;
@@ -36,8 +37,7 @@ Called as `etcdctl` (a link will do), it is `reseed ctl`.
 pub(crate) fn run(mut invocation: Invocation) -> u8 {
     let called_as = invocation.args.first().map(String::as_str).unwrap_or_default();
     if Path::new(called_as).file_name().is_some_and(|name| name == "etcdctl") {
-        eprint!("{USAGE}");
-        return 2;
+        return ctl::run(&invocation);
     }
     let word = invocation.args.get(1).cloned().unwrap_or_default();
     match word.as_str() {
@@ -54,6 +54,7 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     }
     match word.as_str() {
         "bench" => bench::run(invocation),
+        "ctl" => ctl::run(&invocation),
         "" | "serve" => daemon::run(&invocation),
         flag if flag.starts_with('-') => daemon::run(&invocation),
         other => {
@@ -62,10 +63,6 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
         }
     }
 }
-fn todo_ctl() -> u8 {
-    1
-}
-
 /// This program's version, and the one of etcd whose API it speaks.
 fn version() -> String {
     let (own, etcd) = (env!("CARGO_PKG_VERSION"), reseed_core::ETCD_VERSION);

@@ -319,6 +319,18 @@ macro_rules! hands_out {
     )*};
 }
 
+impl From<RequestOp> for Op {
+    fn from(message: RequestOp) -> Self {
+        Self(message)
+    }
+}
+
+impl From<RangeRequest> for Op {
+    fn from(request: RangeRequest) -> Self {
+        Get(request).into()
+    }
+}
+
 hands_out! {
     Put => PutRequest,
     Get => RangeRequest,

@@ -21,6 +21,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .ok_or_else(|| format!("time: missing unit in duration {text:?}"))?;
         let (number, tail) = rest.split_at(number_len);
+        if number.is_empty() {
+            return Err(invalid());
+        }
         let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let Some(unit_nanos) = nanos_of(unit) else {
@@ -91,10 +94,10 @@ mod tests {
     fn what_is_not_a_duration_says_why() {
         for (text, expected) in [
             ("", "time: invalid duration \"\""),
-            ("abc", "time: unknown unit \"abc\" in duration \"abc\""),
+            ("abc", "time: invalid duration \"abc\""),
             ("5", "time: missing unit in duration \"5\""),
             ("5x", "time: unknown unit \"x\" in duration \"5x\""),
-            ("-5s", "time: unknown unit \"-\" in duration \"-5s\""),
+            ("-5s", "time: invalid duration \"-5s\""),
             (".s", "time: invalid duration \".s\""),
             ("99999999999999999999h", "time: invalid duration \"99999999999999999999h\""),
         ] {

@@ -138,14 +138,14 @@ type Opening = BoxFuture<'static, Result<Response<Streaming<WatchResponse>>, Sta
 /// while the stream is still opening.
 enum Inbound {
     Opening(Opening),
-    Open(Streaming<WatchResponse>),
+    Open(Box<Streaming<WatchResponse>>),
 }
 
 impl Inbound {
     /// The next response. Cancel-safe.
     async fn next(&mut self) -> Result<WatchResponse, Status> {
         if let Self::Opening(opening) = self {
-            *self = Self::Open(opening.await?.into_inner());
+            *self = Self::Open(Box::new(opening.await?.into_inner()));
         }
         let Self::Open(responses) = self else { unreachable!("opened above") };
         match responses.message().await? {

@@ -94,7 +94,13 @@ impl Chosen<'_> {
     /// The part of [`Self::check`] that a transaction without writes needs.
     pub(crate) fn check_ranges(&self, state: State<'_>) -> Result<(), Error> {
         let now = state.store.revision;
+        let compacted = state.store.compact_revision();
         self.each(&mut |op| match op {
+            // Alone, a negative revision means now; in a transaction etcd compares it like any
+            // other (checkRequestRange; seen on etcd 3.4).
+            Request::RequestRange(range) if range.revision < 0 && range.revision < compacted => {
+                Err(Error::Compacted)
+            }
             Request::RequestRange(range) => state.store.readable(range.revision, now).map(|_| ()),
             _ => Ok(()),
         })

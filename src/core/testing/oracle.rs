@@ -149,7 +149,7 @@ impl Oracle {
             Request::LeaseCheckpoint(checkpoint) => {
                 for one in &checkpoint.checkpoints {
                     if let Some(lease) = self.leases.get_mut(&one.id) {
-                        lease.remaining = one.remaining_ttl.clamp(0, lease.ttl);
+                        lease.remaining = one.remaining_ttl;
                     }
                 }
                 Ok(Reply::Other)
@@ -211,17 +211,16 @@ impl Oracle {
         self.version(revision).map_or(&[], |version| &version.changes)
     }
 
-    /// How many records a backend holds once compaction is done: those that count for the hash,
-    /// and the deletions at the compacted revision.
+    /// How many records a backend holds once compaction is done: every change at its revision and
+    /// above, for watches that start there, and below it the pairs of that revision.
     #[must_use]
     pub fn records(&self) -> usize {
         let mut records = 0;
         for (main, version) in (1_i64..).zip(&self.versions) {
             for (sub, event) in (0_i64..).zip(&version.changes) {
-                let last = self.is_last_of_its_key(main, sub, event);
-                let deletion = event.r#type == EventType::Delete as i32;
-                let kept_deletion = main == self.compacted && deletion && last;
-                records += usize::from(kept_deletion || self.survives(main, sub, event));
+                let stays =
+                    main >= self.compacted || self.is_visible(main, sub, event, self.compacted);
+                records += usize::from(stays);
             }
         }
         records
@@ -239,8 +238,8 @@ impl Oracle {
         self.version(before)?.kvs.get(&kv.key).cloned()
     }
 
-    /// HashKV: CRC-32C over `key` and every record up to `revision` (0 = now) that compaction
-    /// does not remove, a tombstone at the compacted revision left out.
+    /// HashKV: CRC-32C over `key` and the records up to `revision` (0 = now). Of those at or below
+    /// the compacted revision only the puts still visible at `revision` count, as in etcd.
     ///
     /// # Errors
     /// The revision is compacted or in the future.
@@ -250,7 +249,7 @@ impl Oracle {
         let mut crc = crc32c(!0, b"key");
         for (main, version) in (1_i64..=upto).zip(&self.versions) {
             for (sub, event) in (0_i64..).zip(&version.changes) {
-                if self.survives(main, sub, event) {
+                if main > self.compacted || self.is_visible(main, sub, event, upto) {
                     let (key, value) = record(main, sub, event);
                     crc = crc32c(crc32c(crc, &key), &value);
                 }
@@ -259,19 +258,13 @@ impl Oracle {
         Ok(!crc)
     }
 
-    /// Whether the record of a change is still part of the state after compaction: everything
-    /// above the bound, and at or below it each live key's latest put.
-    fn survives(&self, main: i64, sub: i64, event: &Event) -> bool {
-        if main > self.compacted {
-            return true;
-        }
-        let is_put = event.r#type == EventType::Put as i32;
+    /// Whether a change is the put whose pair a read at `revision` returns.
+    fn is_visible(&self, main: i64, sub: i64, event: &Event, revision: i64) -> bool {
         let kv = event.kv.as_ref().expect("every change names its key");
-        let at_bound = self.version(self.compacted).expect("the bound was current once");
-        let live = at_bound.kvs.get(&kv.key);
-        is_put
+        let then = self.version(revision).and_then(|version| version.kvs.get(&kv.key));
+        event.r#type == EventType::Put as i32
             && self.is_last_of_its_key(main, sub, event)
-            && live.is_some_and(|l| l.mod_revision == main)
+            && then.is_some_and(|visible| visible.mod_revision == main)
     }
 
     /// Whether no later change of the same revision is about the same key.
@@ -382,18 +375,36 @@ impl Oracle {
         (succeeded, if succeeded { &txn.success } else { &txn.failure })
     }
 
-    /// Whatever could fail half-way on the branches taken.
+    /// Whatever could fail half-way on the branches taken: first what the puts need, then what the
+    /// ranges need (etcd goes through the operations twice).
     fn txn_possible(&self, txn: &pb::TxnRequest) -> Result<(), Refusal> {
         use pb::request_op::Request as Op;
+        self.each_taken(txn, &|op| match op {
+            Op::RequestPut(put) => {
+                self.put_key(put)?;
+                self.put_lease(put)
+            }
+            _ => Ok(()),
+        })?;
+        self.each_taken(txn, &|op| match op {
+            // Alone, a negative revision means now; here etcd 3.4 compares it like any other.
+            Op::RequestRange(range) if range.revision < self.compacted && range.revision != 0 => {
+                Err(COMPACTED)
+            }
+            Op::RequestRange(range) => self.readable(range.revision),
+            _ => Ok(()),
+        })
+    }
+
+    fn each_taken(
+        &self,
+        txn: &pb::TxnRequest,
+        look: &dyn Fn(&pb::request_op::Request) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         for op in self.taken(txn).1 {
             match op.request.as_ref().ok_or(KEY_NOT_FOUND)? {
-                Op::RequestRange(range) => self.readable(range.revision)?,
-                Op::RequestPut(put) => {
-                    self.put_key(put)?;
-                    self.put_lease(put)?;
-                }
-                Op::RequestDeleteRange(_) => {}
-                Op::RequestTxn(nested) => self.txn_possible(nested)?,
+                pb::request_op::Request::RequestTxn(nested) => self.each_taken(nested, look)?,
+                op => look(op)?,
             }
         }
         Ok(())

@@ -7,8 +7,10 @@
 //! backend. Which of the two is right, a person decides.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Debug;
 
 use bytes::Bytes;
 use reseed_proto::etcdserverpb as pb;
@@ -79,13 +81,21 @@ pub struct Pair {
     memory: Memory,
     oracle: Oracle,
     index: u64,
+    /// Every step taken, to tell how it came to a difference.
+    trail: Vec<Step>,
 }
 
 impl Default for Pair {
     fn default() -> Self {
         let memory = Memory::default();
         let machine = Machine::restore(&memory).expect("an empty backend is a new store");
-        Self { machine, memory, oracle: Oracle::new(LEASE_TTL_SECS_MIN), index: 0 }
+        Self {
+            machine,
+            memory,
+            oracle: Oracle::new(LEASE_TTL_SECS_MIN),
+            index: 0,
+            trail: Vec::new(),
+        }
     }
 }
 
@@ -114,6 +124,7 @@ impl Pair {
     /// # Panics
     /// If they answer differently.
     pub fn step(&mut self, step: &Step) {
+        self.trail.push(step.clone());
         match step {
             Step::Apply(request) => self.apply(request),
             Step::Range(request) => self.range(request),
@@ -176,7 +187,7 @@ impl Pair {
     /// above the bound, below it each live key's latest, and deletions at the bound itself.
     fn audit_space(&self) {
         let records = self.memory.len(Table::Key);
-        assert_eq!(records, self.oracle.records(), "records left after compaction");
+        assert_eq!(records, self.oracle.records(), "records left after\n{}", self.trail());
     }
 
     fn apply(&mut self, request: &Request) {
@@ -188,7 +199,7 @@ impl Pair {
             Ok(()) => self.apply_machine(request),
             Err(refusal) => (Err(refusal), Vec::new()),
         };
-        assert_same(&ours, &theirs, request);
+        self.assert_same(&ours, &theirs, request);
         let changed = self.oracle.revision() > before;
         let expected = if changed { self.oracle.changes_at(before + 1) } else { &[] };
         assert_eq!(events, expected, "events of {request:?}");
@@ -219,7 +230,7 @@ impl Pair {
             .and_then(|()| self.machine.mvcc.plan_range(request))
             .and_then(|plan| plan.finish(&self.memory))
             .map_err(|e| e.to_string());
-        assert_same(&ours, &theirs, request);
+        self.assert_same(&ours, &theirs, request);
     }
 
     /// All changes from `from` on, `page` revisions at a time.
@@ -249,7 +260,7 @@ impl Pair {
         } else {
             self.oracle.changes_since(from)
         };
-        assert_same(&ours, &theirs, &("history", from, page));
+        self.assert_same(&ours, &theirs, &("history", from, page));
     }
 
     fn hash(&self, revision: i64) {
@@ -261,7 +272,7 @@ impl Pair {
             .and_then(|p| p.finish(&self.memory, &mut |bytes| crc = oracle::crc32c(crc, bytes)))
             .map(|_| !crc)
             .map_err(|e| e.to_string());
-        assert_same(&ours, &self.oracle.hash_kv(revision), &("hash", revision));
+        self.assert_same(&ours, &self.oracle.hash_kv(revision), &("hash", revision));
     }
 
     fn leases(&self) {
@@ -276,6 +287,28 @@ impl Pair {
                 lease.map(|l| l.keys().map(Bytes::copy_from_slice).collect()).unwrap_or_default();
             assert_eq!(ours, self.oracle.lease_keys(id), "keys of lease {id}");
         }
+    }
+
+    fn assert_same<T: PartialEq + Debug>(
+        &self,
+        ours: &Result<T, String>,
+        theirs: &Result<T, Refusal>,
+        request: &dyn Debug,
+    ) {
+        let same = match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => ours == theirs,
+            (Err(ours), Err(theirs)) => ours == theirs,
+            _ => false,
+        };
+        if !same {
+            let trail = self.trail();
+            panic!("{request:?} differs\nmachine {ours:?}\noracle  {theirs:?}\nafter\n{trail}");
+        }
+    }
+
+    fn trail(&self) -> String {
+        let steps: Vec<String> = self.trail.iter().map(|step| format!("{step:?}")).collect();
+        steps.join("\n")
     }
 
     fn restart(&mut self) {
@@ -305,17 +338,4 @@ fn reply(response: Response) -> Reply {
         Response::LeaseRevoke(response) => Reply::LeaseRevoke(response),
         Response::LeaseCheckpoint(_) | Response::Alarm(_) | Response::None => Reply::Other,
     }
-}
-
-fn assert_same<T: PartialEq + core::fmt::Debug>(
-    ours: &Result<T, String>,
-    theirs: &Result<T, Refusal>,
-    request: &dyn core::fmt::Debug,
-) {
-    let same = match (ours, theirs) {
-        (Ok(ours), Ok(theirs)) => ours == theirs,
-        (Err(ours), Err(theirs)) => ours == theirs,
-        _ => false,
-    };
-    assert!(same, "machine and oracle differ\n{request:?}\nmachine {ours:?}\noracle  {theirs:?}");
 }

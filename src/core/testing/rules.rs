@@ -86,8 +86,8 @@ type Deleted = (Bytes, Bytes);
 ///
 /// etcd goes through nested transactions in order and compares the puts of each with the deletions
 /// of the branch and of the nested ones *before* it; so a deletion in a later sibling is not held
-/// against an earlier put (checked against etcd 3.4). In one thing reseed means to differ, and so
-/// does this: etcd takes an open end (`"\0"`) for the literal key and sees no overlap there.
+/// against an earlier put. And it takes an open end (`"\0"`) for the literal key, so that such a
+/// deletion covers nothing. Both checked against etcd 3.4.
 fn overlaps(ops: &[pb::RequestOp]) -> Result<(BTreeSet<Bytes>, Vec<Deleted>), Refusal> {
     use pb::request_op::Request as Op;
     let mut puts = BTreeSet::new();
@@ -117,8 +117,9 @@ fn overlaps(ops: &[pb::RequestOp]) -> Result<(BTreeSet<Bytes>, Vec<Deleted>), Re
 }
 
 fn claim(puts: &mut BTreeSet<Bytes>, deletes: &[Deleted], key: Bytes) -> Result<(), Refusal> {
-    let deleted = deletes
-        .iter()
-        .any(|(from, end)| if end.is_empty() { *from == key } else { *from <= key && key < *end });
+    let deleted = deletes.iter().any(|(from, end)| match end.as_ref() {
+        [] => *from == key,
+        end => *from <= key && key.as_ref() < end,
+    });
     if deleted || !puts.insert(key) { Err(DUPLICATE_KEY) } else { Ok(()) }
 }

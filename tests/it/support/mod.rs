@@ -1,0 +1,15 @@
+//! What the tests of sockets and processes stand on.
+//!
+//! `node` runs a daemon and never leaves one behind; `api` speaks gRPC to it, `ctl` is Debian's
+//! etcdctl; `http` speaks plain
+//! HTTP and raw bytes; `wait` is the only place that waits for something to come true.
+
+pub(crate) mod api;
+pub(crate) mod ctl;
+pub(crate) mod http;
+pub(crate) mod node;
+pub(crate) mod tools;
+pub(crate) mod wait;
+
+pub(crate) use api::Api;
+pub(crate) use node::{Node, Options};

@@ -3,15 +3,22 @@
 //! Modules in reading order:
 //! - [`world`]: what a node's disk, network, clocks and chance are;
 //! - [`fingerprint`]: one hash over everything that happened in a run;
+//! - [`history`]: what clients did and saw; [`check`]: whether etcd allows that;
 //! - `run`: one simulation in this process; `sysint`: what that needs of libc;
+//! - [`plan`]: scenario files, and what a seed makes of them;
+//! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
 //! - `selftest`: the world proven with a tiny service instead of the server;
-//! - `fleet`: many simulations, a process each; `cli`: the command.
+//! - `judge`, `report`: from a trial to a verdict, and how it is told and kept;
+//! - `fleet`, `swarm`: many simulations, a process each; `cli`: the command.
 //!
 //! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
 //! there (models, checkers, files), which is enough for their tests. It contains no logic of the
 //! server, and the server none of its.
 
+pub mod check;
 pub mod fingerprint;
+pub mod history;
+pub mod plan;
 pub mod world;
 
 #[cfg(madsim)]
@@ -19,8 +26,18 @@ pub mod cli;
 #[cfg(madsim)]
 pub mod fleet;
 #[cfg(madsim)]
+pub mod judge;
+#[cfg(madsim)]
+pub mod report;
+#[cfg(madsim)]
 pub mod run;
 #[cfg(madsim)]
 pub mod selftest;
 #[cfg(madsim)]
+pub mod swarm;
+#[cfg(madsim)]
 pub mod sysint;
+#[cfg(madsim)]
+pub mod trial;
+#[cfg(madsim)]
+pub mod workload;

@@ -9,7 +9,7 @@ use std::{
     convert::Infallible,
     future::Future,
     net::Ipv4Addr,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -28,9 +28,93 @@ use reseed_rt::{
     net::{ChannelOptions, Listener, ServeOptions, channel, serve},
     task::Stop,
 };
+use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, body::Body};
 
-use crate::world::{Room, disk_image::Stats, net::Crash, node::Machine};
+use crate::{
+    fleet,
+    report::Verdict,
+    run,
+    world::{Room, disk_image::Stats, net::Crash, node::Machine},
+};
+
+/// What `cargo sim selftest` takes.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds.
+    #[arg(long, default_value_t = 3)]
+    count: u64,
+    /// Run one seed in this process and report.
+    #[arg(long, hide = true)]
+    child: bool,
+    /// Write a line per event to this file (with --child).
+    #[arg(long, hide = true)]
+    trace: Option<PathBuf>,
+}
+
+/// What a child says about its run.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Report {
+    failure: Option<String>,
+    fingerprint: String,
+    events: u64,
+    sim_secs: f64,
+    summary: String,
+}
+
+/// Runs each seed in two processes, which must agree; the exit code.
+#[must_use]
+pub fn command(options: &Options) -> u8 {
+    if options.child {
+        fleet::report(&one(options));
+        return Verdict::Pass.exit_code();
+    }
+    let seeds = options.seed..options.seed.saturating_add(options.count);
+    seeds.map(twice).fold(Verdict::Pass, Verdict::worst).exit_code()
+}
+
+fn one(options: &Options) -> Report {
+    let setting = run::Setting {
+        seed: options.seed,
+        time_limit: Duration::from_secs(600),
+        trace: options.trace.clone(),
+    };
+    let ended = run::simulate(setting, program);
+    let summary = ended.output.as_ref().map(|summary| format!("{summary:?}")).unwrap_or_default();
+    Report {
+        failure: ended.output.err(),
+        fingerprint: ended.fingerprint,
+        events: ended.events,
+        sim_secs: ended.elapsed.as_secs_f64(),
+        summary,
+    }
+}
+
+fn twice(seed: u64) -> Verdict {
+    let command = ["selftest", "--child", "--seed"].map(str::to_owned);
+    let command: Vec<String> = command.into_iter().chain([seed.to_string()]).collect();
+    let runs: Vec<_> = (0..2).map(|_| fleet::run_child::<Report>(&command)).collect();
+    let reports: Vec<&Report> =
+        runs.iter().filter_map(|run| run.as_ref().ok()?.report.as_ref()).collect();
+    let verdict = match reports.as_slice() {
+        [one, _] if one.failure.is_some() => Verdict::Violation,
+        [one, two] if one.fingerprint != two.fingerprint => Verdict::Nondeterminism,
+        [_, _] => Verdict::Pass,
+        _ => Verdict::Inconclusive,
+    };
+    match (verdict, reports.first()) {
+        (Verdict::Pass, Some(report)) => {
+            let Report { fingerprint, events, sim_secs, summary, .. } = report;
+            println!("pass seed {seed} {fingerprint} twice: {events} events, {sim_secs:.0} s");
+            println!("  {summary}");
+        }
+        _ => println!("{verdict:?} seed {seed}: {runs:?}"),
+    }
+    verdict
+}
 
 const PORT: u16 = 2379;
 /// Long enough for a reboot and the retries of a connection.
@@ -84,22 +168,14 @@ pub async fn program() -> Summary {
 
 /// A fresh machine asks how many calls were counted.
 async fn ask_count() -> u64 {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let tell = Arc::new(Mutex::new(Some(tell)));
-    let ip = Ipv4Addr::new(10, 0, 0, 3).into();
-    let _auditor = Machine::boot("auditor", ip, move || {
-        let tell = tell.lock().expect("nobody panics with it").take();
-        async move {
-            let ask = HealthCheckRequest { service: "count".to_owned() };
-            let answer = HealthClient::new(channel("server:2379", ChannelOptions::default()))
-                .check(ask)
-                .await
-                .expect("the server is up by now");
-            let counted = u64::try_from(answer.get_ref().status).expect("a count");
-            let _ = tell.expect("this machine boots once").send(counted);
-        }
+    let auditor = Machine::idle("auditor", Ipv4Addr::new(10, 0, 0, 3).into());
+    let answer = auditor.spawn(async {
+        let ask = HealthCheckRequest { service: "count".to_owned() };
+        let channel = channel("server:2379", ChannelOptions::default());
+        HealthClient::new(channel).check(ask).await.expect("the server is up by now")
     });
-    told.await.expect("the auditor answers")
+    let answer = answer.await.expect("nobody cancels it");
+    u64::try_from(answer.get_ref().status).expect("a count")
 }
 
 async fn call_in_a_loop(answered: Arc<Mutex<u64>>) {

@@ -74,3 +74,16 @@ pub fn addresses_are_fixed() -> bool {
     let now = unsafe { libc::personality(0xffff_ffff) };
     now >= 0 && now & libc::ADDR_NO_RANDOMIZE != 0
 }
+
+/// Processor time this process has used, as the machine counts it.
+#[must_use]
+pub fn cpu_time() -> std::time::Duration {
+    let mut spent = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the structure it is given.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut spent) };
+    if result != 0 {
+        return std::time::Duration::ZERO;
+    }
+    let secs = u64::try_from(spent.tv_sec).unwrap_or(0);
+    std::time::Duration::new(secs, u32::try_from(spent.tv_nsec).unwrap_or(0))
+}

@@ -112,6 +112,14 @@ impl Drives {
         self.drive(id).capacity = bytes;
     }
 
+    /// No more faults of `id`.
+    pub fn disarm(&mut self, id: NodeId) {
+        let drive = self.drive(id);
+        drive.crash_after = None;
+        drive.sync_error_after = None;
+        drive.capacity = CAPACITY;
+    }
+
     /// Counters of `id`.
     #[must_use]
     pub fn stats(&self, id: NodeId) -> Stats {

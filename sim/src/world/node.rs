@@ -8,7 +8,7 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 
 use madsim::{
     runtime::{Handle, NodeHandle},
-    task::NodeId,
+    task::{JoinHandle, NodeId},
 };
 
 use super::{
@@ -31,19 +31,12 @@ impl Machine {
     where
         F: Future<Output = ()> + 'static,
     {
-        let owned = name.to_owned();
         let program = Arc::new(program);
         let init = move || {
-            let (program, name) = (program.clone(), owned.clone());
+            let program = program.clone();
             async move {
-                let room = Room::current();
-                let id = madsim::plugin::node();
-                room.with_network(|network| {
-                    if room.crashes(id) == 0 {
-                        network.add_host(host(id), &name, ip);
-                    }
-                    network.boot(host(id));
-                });
+                let host = host(madsim::plugin::node());
+                Room::current().with_network(|network| network.boot(host));
                 program().await;
                 std::future::pending::<()>().await;
             }
@@ -54,7 +47,26 @@ impl Machine {
             .restart_on_panic_matching(POWER_FAILURE)
             .init(init)
             .build();
-        Self { handle, name: name.into() }
+        let machine = Self { handle, name: name.into() };
+        Room::current().with_network(|network| {
+            network.add_host(machine.host(), name, ip);
+            network.boot(machine.host());
+        });
+        machine
+    }
+
+    /// Sets up a machine with no program of its own.
+    #[must_use]
+    pub fn idle(name: &str, ip: IpAddr) -> Self {
+        Self::boot(name, ip, std::future::pending)
+    }
+
+    /// Runs a task on the machine; it dies with it.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn(task)
     }
 
     /// madsim's name for it.

@@ -1,0 +1,147 @@
+//! From a scenario and a seed to the run there will be: every choice made, printable.
+
+pub mod scenario;
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+use serde::Serialize;
+
+use scenario::{Mix, Scenario, Span};
+
+/// A run with nothing left to choose.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Of the scenario.
+    pub name: String,
+    /// Bugs on purpose.
+    pub planted: Vec<String>,
+    /// Applied entries between two log truncations.
+    pub snapshot_count: u64,
+    /// Bytes of a WAL segment.
+    pub wal_segment_bytes: u64,
+    /// Bytes of writes not yet in the backend file, at most.
+    pub backend_overlay_bytes: u64,
+    /// Longest time between two backend commits.
+    pub backend_batch: Duration,
+    /// Machines that send requests.
+    pub clients: u64,
+    /// Machines that watch.
+    pub watchers: u64,
+    /// Keys in use.
+    pub keys: u64,
+    /// Bytes of a value, at most.
+    pub value_bytes_max: u64,
+    /// Pause of a client between two requests, at most.
+    pub think_max: Duration,
+    /// Weights of the requests: put, get, delete, swap.
+    pub mix: [u32; 4],
+    /// How long clients send.
+    pub load: Duration,
+    /// What goes wrong, in order.
+    pub faults: Vec<Fault>,
+    /// Latency of a link, at least and at most.
+    pub latency: (Duration, Duration),
+    /// Chance of a segment to be lost.
+    pub loss: f64,
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Fault {
+    /// When, from the beginning of the load.
+    pub at: Duration,
+    /// What.
+    pub kind: FaultKind,
+}
+
+/// What can go wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub enum FaultKind {
+    /// The power fails at the n-th change of the disk from then; the machine boots by itself.
+    PowerAtDiskOp(u64),
+    /// The power fails at once, for so long.
+    PowerCut(Duration),
+    /// The program is killed, and started again after so long.
+    ProcessKill(Duration),
+}
+
+impl Plan {
+    /// Makes all choices.
+    #[must_use]
+    pub fn draw(scenario: &Scenario, rng: &mut impl Rng) -> Self {
+        let Scenario { member, workload, faults, net, .. } = scenario;
+        let load = Duration::from_secs(workload.seconds);
+        let mut schedule = Vec::new();
+        for _ in 0..pick(faults.power_at_disk_op, rng) {
+            let kind = FaultKind::PowerAtDiskOp(pick(faults.disk_op, rng));
+            schedule.push(Fault { at: moment(load, rng), kind });
+        }
+        for _ in 0..pick(faults.power_cut, rng) {
+            let kind = FaultKind::PowerCut(millis(faults.down_millis, rng));
+            schedule.push(Fault { at: moment(load, rng), kind });
+        }
+        for _ in 0..pick(faults.process_kill, rng) {
+            let kind = FaultKind::ProcessKill(millis(faults.down_millis, rng));
+            schedule.push(Fault { at: moment(load, rng), kind });
+        }
+        schedule.sort_by_key(|fault| fault.at);
+        let Mix { put, get, delete, swap } = workload.mix;
+        let (least, most) = net.latency_micros.ends();
+        Self {
+            name: scenario.name.clone(),
+            planted: scenario.planted.clone(),
+            snapshot_count: pick(member.snapshot_count, rng),
+            wal_segment_bytes: pick(member.wal_segment_kib, rng) * 1024,
+            backend_overlay_bytes: pick(member.backend_overlay_kib, rng) * 1024,
+            backend_batch: millis(member.backend_batch_millis, rng),
+            clients: pick(workload.clients, rng),
+            watchers: pick(workload.watchers, rng),
+            keys: pick(workload.keys, rng).max(1),
+            value_bytes_max: pick(workload.value_bytes, rng),
+            think_max: millis(workload.think_millis, rng),
+            mix: [put, get, delete, swap],
+            load,
+            faults: schedule,
+            latency: (Duration::from_micros(least), Duration::from_micros(most.max(least + 1))),
+            loss: pick(net.loss_percent, rng) as f64 / 100.0,
+        }
+    }
+}
+
+fn pick(span: Span, rng: &mut impl Rng) -> u64 {
+    let (least, most) = span.ends();
+    rng.random_range(least..=most)
+}
+
+fn millis(span: Span, rng: &mut impl Rng) -> Duration {
+    Duration::from_millis(pick(span, rng))
+}
+
+/// A moment of the load.
+fn moment(load: Duration, rng: &mut impl Rng) -> Duration {
+    load.mul_f64(rng.random())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn a_plan_stays_within_its_scenario_and_depends_on_the_seed_alone() {
+        let text =
+            "version = 1\nname = \"x\"\n[faults]\npower_cut = 2\n[workload]\nkeys = [3, 5]\n";
+        let scenario = Scenario::parse(text).expect("valid");
+        let draw = |seed| Plan::draw(&scenario, &mut ChaCha8Rng::seed_from_u64(seed));
+        for seed in 0..50 {
+            let plan = draw(seed);
+            assert!((3..=5).contains(&plan.keys));
+            assert!(plan.faults.is_sorted_by_key(|fault| fault.at));
+            let cuts = |fault: &&Fault| matches!(fault.kind, FaultKind::PowerCut(_));
+            assert_eq!(plan.faults.iter().filter(cuts).count(), 2);
+            assert_eq!(format!("{plan:?}"), format!("{:?}", draw(seed)));
+        }
+    }
+}

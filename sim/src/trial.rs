@@ -1,0 +1,251 @@
+//! One trial of a scenario: boot, load and faults, heal, audit, check.
+//!
+//! The real server runs on a machine called `member`; clients and watchers have machines of their
+//! own. When the load is over, faults stop, the member comes back, and then three things are due
+//! within a bound: an audit that succeeds, watchers that have caught up, and a history without a
+//! violation.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use madsim::time;
+use reseed_rt::clock;
+use reseed_server::{Config, Server};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::{self, Audit, Violation},
+    history::{Event, Recorder, What},
+    plan::{Fault, FaultKind, Plan},
+    workload::{KvClient, Scribe, audit, watch_all},
+    world::{
+        Room,
+        net::{Crash, Link},
+        node::Machine,
+    },
+};
+
+/// After healing, everything must be as it should within this.
+const HEALED_MAX: Duration = Duration::from_secs(120);
+/// Watchers have numbers from here on, clients below.
+const WATCHERS_FROM: u32 = 100;
+
+/// What a trial found, if it came to its end.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Broken promises, the most telling first.
+    pub violations: Vec<Violation>,
+    /// Counters.
+    pub figures: Figures,
+}
+
+/// What the member's machine panics with when the server does not start; the reason follows.
+pub const NO_BOOT: &str = "the member does not boot";
+/// What it panics with when the server stops by itself.
+pub const HALTED: &str = "the member halted";
+
+/// Counters of a trial.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// Operations that were answered.
+    pub acknowledged: u64,
+    /// Operations whose outcome nobody knows.
+    pub unknown: u64,
+    /// Changes watchers were told.
+    pub watched: u64,
+    /// The store's revision in the end.
+    pub revision: i64,
+    /// Crashes of the member.
+    pub crashes: u64,
+    /// Writes to disk of which only a part survived.
+    pub torn_writes: u64,
+    /// Writes to disk that were lost.
+    pub lost_writes: u64,
+    /// Names on disk that were lost.
+    pub lost_names: u64,
+    /// Syncs of the disk.
+    pub syncs: u64,
+    /// Segments on the network.
+    pub segments: u64,
+}
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, last).into()
+}
+
+/// Runs `plan` inside a simulation; `recorder` keeps what clients saw even if this panics.
+pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
+    let room = Room::current();
+    room.arm_points(false, plan.planted.iter().cloned());
+    let latency = plan.latency.0..plan.latency.1;
+    let link = Link { latency, loss: plan.loss, cut: false };
+    room.with_network(|network| network.set_default_link(link));
+    let config = member_config(&plan);
+    let member = Machine::boot("member", address(1), move || serve(config.clone()));
+
+    let end = clock::Instant::now() + plan.load;
+    let mut clients = Vec::new();
+    for number in 1..=u32::try_from(plan.clients).unwrap_or(1) {
+        let machine = Machine::idle(&format!("client-{number}"), address(10 + number as u8));
+        let scribe = Scribe::new(recorder.clone(), number);
+        let (plan, rng) = (plan.clone(), room.stream(&format!("client-{number}")));
+        // Made on the client's machine: a connection belongs to the machine that makes it.
+        clients
+            .push(machine.spawn(async move { KvClient::new(scribe, &plan, rng).run(end).await }));
+    }
+    for number in 0..u32::try_from(plan.watchers).unwrap_or(1) {
+        let machine = Machine::idle(&format!("watcher-{number}"), address(100 + number as u8));
+        let scribe = Scribe::new(recorder.clone(), WATCHERS_FROM + number);
+        drop(machine.spawn(watch_all(scribe, 1)));
+    }
+    inflict(&plan.faults, &member).await;
+    for client in clients {
+        // Clients end by themselves; one that was cancelled would have nothing to say.
+        let _ended = client.await;
+    }
+    heal(&member).await;
+    let auditor = Machine::idle("auditor", address(2)).spawn(audit());
+    let mut violations = Vec::new();
+    let audit = match time::timeout(HEALED_MAX, auditor).await {
+        Ok(Ok(audit)) => audit,
+        Ok(Err(_)) | Err(_) => {
+            let story = format!("the healed member cannot be read within {HEALED_MAX:?}");
+            violations.push(stuck("live.stuck", story));
+            Audit::default()
+        }
+    };
+    if violations.is_empty() {
+        violations.extend(wait_for_watchers(&recorder, audit.revision).await);
+        let history = recorder.events();
+        violations.splice(0..0, check::check(&history, &audit));
+    }
+    let mut figures = disk_figures(&room, &member);
+    figures.count(&recorder.events());
+    figures.revision = audit.revision;
+    Trial { violations, figures }
+}
+
+fn stuck(class: &str, story: String) -> Violation {
+    Violation { class: class.to_owned(), story, ops: Vec::new() }
+}
+
+/// The program of the member's machine. It only ends by halting, and none of this scenario's
+/// faults is a reason to.
+async fn serve(config: Config) {
+    let server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(error) => panic!("{NO_BOOT}: {error}"),
+    };
+    let halted = server.halted().await;
+    panic!("{HALTED}: {halted}");
+}
+
+fn member_config(plan: &Plan) -> Config {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Config {
+        data_dir: PathBuf::from("/var/lib/reseed"),
+        listen_client_urls: vec!["http://0.0.0.0:2379".to_owned()],
+        advertise_client_urls: vec!["http://member:2379".to_owned()],
+        snapshot_count: plan.snapshot_count,
+        snapshot_catchup_entries: plan.snapshot_count / 2,
+        wal_segment_bytes: plan.wal_segment_bytes,
+        backend_overlay_bytes_max: bytes(plan.backend_overlay_bytes),
+        backend_batch_interval: plan.backend_batch,
+        ..Config::default()
+    }
+}
+
+/// Carries out the faults, in their order, each unless the member is down already.
+async fn inflict(faults: &[Fault], member: &Machine) {
+    let room = Room::current();
+    let start = room.elapsed();
+    for fault in faults {
+        time::sleep((start + fault.at).saturating_sub(room.elapsed())).await;
+        if member.is_down() {
+            continue;
+        }
+        room.trace("fault", &[format!("{:?}", fault.kind).as_bytes()]);
+        match fault.kind {
+            FaultKind::PowerAtDiskOp(n) => {
+                room.with_drives(|drives| drives.crash_after(member.id(), n));
+            }
+            FaultKind::PowerCut(down) => restart_after(member, Crash::Power, down).await,
+            FaultKind::ProcessKill(down) => restart_after(member, Crash::Process, down).await,
+        }
+    }
+}
+
+async fn restart_after(member: &Machine, how: Crash, down: Duration) {
+    member.kill(how);
+    time::sleep(down).await;
+    member.restart();
+}
+
+/// No more faults; waits until the machine is up.
+async fn heal(member: &Machine) {
+    Room::current().with_drives(|drives| drives.disarm(member.id()));
+    while member.is_down() {
+        time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until every watcher has seen everything up to `revision`.
+async fn wait_for_watchers(recorder: &Recorder, revision: i64) -> Option<Violation> {
+    let deadline = clock::Instant::now() + HEALED_MAX;
+    loop {
+        let mut seen: BTreeMap<u32, i64> = BTreeMap::new();
+        for event in recorder.events() {
+            match &event.what {
+                What::WatchOpen { .. } => {
+                    seen.entry(event.client).or_insert(1);
+                }
+                What::Watched { events, .. } => {
+                    let last = events.last().map_or(1, |change| change.revision);
+                    seen.insert(event.client, last);
+                }
+                What::Invoke { .. }
+                | What::Ok { .. }
+                | What::Fail { .. }
+                | What::Unknown { .. } => {}
+            }
+        }
+        let behind = seen.iter().find(|(_, last)| **last < revision)?;
+        if clock::Instant::now() >= deadline {
+            let (watcher, last) = behind;
+            let story = format!("watcher {watcher} is at revision {last}, the store at {revision}");
+            return Some(stuck("live.watch", story));
+        }
+        clock::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn disk_figures(room: &Room, member: &Machine) -> Figures {
+    let disk = room.with_drives(|drives| drives.stats(member.id()));
+    Figures {
+        crashes: room.crashes(member.id()),
+        torn_writes: disk.torn_writes,
+        lost_writes: disk.lost_writes,
+        lost_names: disk.lost_names,
+        syncs: disk.syncs,
+        segments: room.with_network(|network| network.stats().segments),
+        ..Figures::default()
+    }
+}
+
+impl Figures {
+    /// Adds what a history tells.
+    pub fn count(&mut self, history: &[Event]) {
+        for event in history {
+            match &event.what {
+                What::Ok { .. } => self.acknowledged += 1,
+                What::Unknown { .. } => self.unknown += 1,
+                What::Watched { events, .. } => self.watched += events.len() as u64,
+                What::Invoke { .. } | What::Fail { .. } | What::WatchOpen { .. } => {}
+            }
+        }
+    }
+}

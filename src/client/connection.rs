@@ -70,6 +70,16 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Makes the next request dial anew; those under way stay where they are.
+    pub(crate) fn forget(&self) {
+        // Somebody who holds the lock is dialling anew already.
+        if let Ok(mut slot) = self.0.sender.try_lock() {
+            *slot = None;
+        }
+    }
+}
+
 impl Inner {
     async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, Status> {
         let mut request = self.address(request);

@@ -53,7 +53,14 @@ impl Client {
             Some(limit) => {
                 let deadline = clock::Instant::now() + limit;
                 let work = self.attempts(twice, message, call, Some(deadline));
-                clock::timeout(limit, work).await.unwrap_or(Err(Error::Timeout))
+                clock::timeout(limit, work).await.unwrap_or_else(|_| {
+                    // Nobody answers on a connection whose peer lost power, and nothing breaks it
+                    // either: ask elsewhere next time, or at least over another one.
+                    let silent = self.channel.pick();
+                    silent.forget();
+                    self.channel.avoid(&silent);
+                    Err(Error::Timeout)
+                })
             }
         }
     }

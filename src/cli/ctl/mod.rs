@@ -14,7 +14,7 @@ mod text;
 mod txn;
 mod watch;
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use reseed_client::{Client, ClientOptions};
 use reseed_proto::etcdserverpb::{
@@ -26,6 +26,10 @@ use self::{
     print::{Answer, Format, Style},
 };
 use super::Invocation;
+
+/// Pings more often than this make an etcd server hang up; etcdctl's own library raises its
+/// default of 2 s to this.
+const KEEPALIVE_TIME_MIN: Duration = Duration::from_secs(10);
 
 /// What went wrong: the text after `Error: `, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,7 +151,7 @@ fn connect(global: &Global, endpoints: &[String]) -> Result<Client, CtlError> {
     let options = ClientOptions {
         dial_timeout: global.dial_timeout,
         request_timeout: Some(global.command_timeout),
-        keepalive_interval: (!global.keepalive_time.is_zero()).then_some(global.keepalive_time),
+        keepalive_interval: Some(global.keepalive_time.max(KEEPALIVE_TIME_MIN)),
         keepalive_timeout: global.keepalive_timeout,
         ..ClientOptions::new(endpoints)
     };

@@ -52,7 +52,7 @@ async fn fetch(session: &Session, part: &Path) -> Result<String, CtlError> {
         check.add(&piece);
         file.write_all(&piece).map_err(bad_write)?;
     }
-    if !check.is_whole() {
+    if !check.finish() {
         let text = "snapshot is broken: its checksum does not match its content";
         return Err(CtlError::io(text));
     }
@@ -76,7 +76,8 @@ impl Check {
         self.tail.drain(..summed);
     }
 
-    fn is_whole(self) -> bool {
+    /// Were the last bytes the sum of all before them?
+    fn finish(self) -> bool {
         self.tail.len() == SUM_BYTES && self.hasher.finalize().as_slice() == self.tail
     }
 }
@@ -118,7 +119,7 @@ mod tests {
         let check = |bytes: &[u8], piece: usize| {
             let mut check = Check::default();
             bytes.chunks(piece).for_each(|piece| check.add(piece));
-            check.is_whole()
+            check.finish()
         };
         for piece in [1, 7, 32, 33, 1000] {
             assert!(check(&whole, piece), "in pieces of {piece}");

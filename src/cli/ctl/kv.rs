@@ -104,25 +104,17 @@ pub(super) fn put_request(args: &PutArgs) -> Result<Put, CtlError> {
 }
 
 pub(super) fn get_request(args: &GetArgs) -> Result<RangeRequest, CtlError> {
-    if args.prefix && args.from_key {
-        return Err(CtlError::bad_args(PREFIX_AND_FROM_KEY));
-    }
     if args.keys_only && args.count_only {
         let text = "`--keys-only` and `--count-only` cannot be set at the same time, choose one";
         return Err(CtlError::bad_args(text));
     }
-    let mut get = match (args.args.as_slice(), args.prefix, args.from_key) {
-        ([key], false, false) => Get::key(key.clone()),
-        ([key, end], false, false) => Get::range(key.clone(), end.clone()),
-        ([key], true, _) => Get::prefix(key.clone()),
-        ([key], _, true) => Get::from_key(key.clone()),
-        ([_, _], _, _) => return Err(CtlError::bad_args(TOO_MANY_ARGS)),
-        _ => {
-            let text =
-                "get command needs one argument as key and an optional argument as range_end";
-            return Err(CtlError::bad_args(text));
-        }
-    };
+    let mut get =
+        match keys("get", &args.args, Span { prefix: args.prefix, from_key: args.from_key })? {
+            Keys::One(key) => Get::key(key),
+            Keys::Range(key, end) => Get::range(key, end),
+            Keys::Prefix(prefix) => Get::prefix(prefix),
+            Keys::From(key) => Get::from_key(key),
+        };
     get = get.limit(args.limit).revision(args.rev).sort(target(args)?, order(args)?);
     get = get.mod_revisions(args.min_mod_rev, args.max_mod_rev);
     get = get.create_revisions(args.min_create_rev, args.max_create_rev);
@@ -139,22 +131,42 @@ pub(super) fn get_request(args: &GetArgs) -> Result<RangeRequest, CtlError> {
 }
 
 pub(super) fn del_request(args: &DelArgs) -> Result<Delete, CtlError> {
-    if args.prefix && args.from_key {
-        return Err(CtlError::bad_args(PREFIX_AND_FROM_KEY));
-    }
-    let delete = match (args.args.as_slice(), args.prefix, args.from_key) {
-        ([key], false, false) => Delete::key(key.clone()),
-        ([key, end], false, false) => Delete::range(key.clone(), end.clone()),
-        ([key], true, _) => Delete::prefix(key.clone()),
-        ([key], _, true) => Delete::from_key(key.clone()),
-        ([_, _], _, _) => return Err(CtlError::bad_args(TOO_MANY_ARGS)),
-        _ => {
-            let text =
-                "del command needs one argument as key and an optional argument as range_end";
-            return Err(CtlError::bad_args(text));
-        }
-    };
+    let delete =
+        match keys("del", &args.args, Span { prefix: args.prefix, from_key: args.from_key })? {
+            Keys::One(key) => Delete::key(key),
+            Keys::Range(key, end) => Delete::range(key, end),
+            Keys::Prefix(prefix) => Delete::prefix(prefix),
+            Keys::From(key) => Delete::from_key(key),
+        };
     Ok(if args.prev_kv { delete.prev_kv() } else { delete })
+}
+
+/// The keys a command is about.
+enum Keys {
+    One(String),
+    Range(String, String),
+    Prefix(String),
+    From(String),
+}
+
+/// How the first argument is meant.
+struct Span {
+    prefix: bool,
+    from_key: bool,
+}
+
+fn keys(command: &str, args: &[String], span: Span) -> Result<Keys, CtlError> {
+    match (args, span.prefix, span.from_key) {
+        (_, true, true) => Err(CtlError::bad_args(PREFIX_AND_FROM_KEY)),
+        ([key], false, false) => Ok(Keys::One(key.clone())),
+        ([key, end], false, false) => Ok(Keys::Range(key.clone(), end.clone())),
+        ([key], true, false) => Ok(Keys::Prefix(key.clone())),
+        ([key], false, true) => Ok(Keys::From(key.clone())),
+        ([_, _], _, _) => Err(CtlError::bad_args(TOO_MANY_ARGS)),
+        _ => Err(CtlError::bad_args(format!(
+            "{command} command needs one argument as key and an optional argument as range_end"
+        ))),
+    }
 }
 
 /// `l` or `s`.

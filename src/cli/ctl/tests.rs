@@ -1,3 +1,5 @@
+//! The command line: what is accepted, and how what is not is told.
+
 use std::collections::BTreeMap;
 
 use super::*;

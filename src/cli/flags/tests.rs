@@ -1,3 +1,5 @@
+//! Flags, variables and what becomes of them, case by case.
+
 use super::*;
 
 fn read_with(args: &[&str], env: &[(&str, &str)]) -> Result<Request, FlagError> {

@@ -1,3 +1,5 @@
+//! The book against a server made of plain responses.
+
 use reseed_proto::mvccpb::{Event, KeyValue};
 
 use super::*;

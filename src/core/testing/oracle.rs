@@ -149,7 +149,7 @@ impl Oracle {
             Request::LeaseCheckpoint(checkpoint) => {
                 for one in &checkpoint.checkpoints {
                     if let Some(lease) = self.leases.get_mut(&one.id) {
-                        lease.remaining = one.remaining_ttl;
+                        lease.remaining = one.remaining_ttl.clamp(0, lease.ttl);
                     }
                 }
                 Ok(Reply::Other)

@@ -177,10 +177,7 @@ fn open_wal(
         let conf_state =
             ConfState { voters: vec![metadata.member_id], ..ConfState::default() }.encode_to_vec();
         let mark = Mark { index: 0, term: 0, conf_state: Bytes::from(conf_state) };
-        let mut wal = Wal::create(disk::disk(), &data_dir.wal(), metadata, options)?;
-        wal.mark(mark)?;
-        wal.sync()?;
-        drop(wal);
+        drop(Wal::create(disk::disk(), &data_dir.wal(), metadata, &mark, options)?);
     }
     let (wal, recovered) = Wal::open(disk::disk(), &data_dir.wal(), options)?;
     let found = recovered.metadata;

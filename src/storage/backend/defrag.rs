@@ -6,7 +6,21 @@
 
 use std::sync::Arc;
 
-use super::{Backend, BackendError, Engine, Rebuild, Size};
+use super::{Backend, BackendError, Rebuild, Size, View, flush::Flusher};
+
+/// A defragmentation under way: begun, not yet swapped in.
+#[derive(Debug)]
+pub(super) struct Defragmentation {
+    rebuild: Box<dyn Rebuild>,
+    view: Arc<dyn View>,
+}
+
+impl Defragmentation {
+    /// Copies the state the defragmentation began with. Takes long; holds nothing up.
+    pub(super) fn copy(&mut self) -> Result<(), BackendError> {
+        self.rebuild.copy(self.view.as_ref())
+    }
+}
 
 impl Backend {
     /// Rewrites the engine's file without holes. Commits, reads and flushes go on meanwhile.
@@ -15,40 +29,53 @@ impl Backend {
     /// `Full` if there is no room for a second file, any other if copying fails: the old file
     /// stays in use then. An error after the new file took its name is final.
     pub fn defragment_blocking(&self) -> Result<Size, BackendError> {
-        let Some((mut rebuild, view)) = self.begin_defragmentation()? else {
+        let Some(mut defragmentation) = self.begin_defragmentation()? else {
             return Ok(self.size());
         };
-        let copied = rebuild.copy(view.as_ref());
-        // The old file's pages may be reused as soon as nobody looks at them.
-        drop(view);
-        let mut flusher = self.shared.flusher.lock();
-        let layers = flusher.catch_up.take().unwrap_or_default();
-        let at = self.persisted();
-        let engine = copied.and_then(|()| rebuild.finish(&layers, at));
-        let swapped = engine.and_then(|engine| {
-            flusher.engine = engine;
-            self.take_new_view(flusher.engine.as_ref()).map_err(|error| self.poison(error))
-        });
-        drop(flusher);
-        self.shared.rebuilt.notify_all();
-        swapped.map(|()| self.size())
+        let copied = defragmentation.copy();
+        self.end_defragmentation(defragmentation, copied)
     }
 
-    #[expect(clippy::type_complexity, reason = "a pair used once")]
-    fn begin_defragmentation(
-        &self,
-    ) -> Result<Option<(Box<dyn Rebuild>, Arc<dyn super::View>)>, BackendError> {
+    /// From here on, what is flushed is kept for the new file too. `None` = nothing to gain.
+    pub(super) fn begin_defragmentation(&self) -> Result<Option<Defragmentation>, BackendError> {
         let mut flusher = self.shared.flusher.lock();
         if flusher.catch_up.is_some() {
             return Err(BackendError::Engine("a defragmentation is running already".to_owned()));
         }
         let Some(rebuild) = flusher.engine.rebuild()? else { return Ok(None) };
         flusher.catch_up = Some(Vec::new());
-        Ok(Some((rebuild, Arc::clone(&self.shared.state.read().view))))
+        let view = Arc::clone(&self.shared.state.read().view);
+        Ok(Some(Defragmentation { rebuild, view }))
     }
 
-    fn take_new_view(&self, engine: &dyn Engine) -> Result<(), BackendError> {
+    /// Adds what was flushed meanwhile and swaps the files, if copying worked.
+    pub(super) fn end_defragmentation(
+        &self,
+        defragmentation: Defragmentation,
+        copied: Result<(), BackendError>,
+    ) -> Result<Size, BackendError> {
+        let Defragmentation { mut rebuild, view } = defragmentation;
+        // The old file's pages may be reused as soon as nobody looks at them.
+        drop(view);
+        let mut flusher = self.shared.flusher.lock();
+        let layers = flusher.catch_up.take().unwrap_or_default();
+        let ready = copied.and_then(|()| rebuild.catch_up(&layers, self.persisted()));
+        let swapped = match ready {
+            Ok(()) => self.swap(&mut flusher, rebuild).map_err(|error| self.poison(error)),
+            Err(error) => {
+                rebuild.discard();
+                Err(error)
+            }
+        };
+        drop(flusher);
+        self.shared.rebuilt.notify_all();
+        swapped.map(|()| self.size())
+    }
+
+    fn swap(&self, flusher: &mut Flusher, rebuild: Box<dyn Rebuild>) -> Result<(), BackendError> {
+        let engine = rebuild.take_over()?;
         let (view, size) = (engine.view()?, engine.size()?);
+        flusher.engine = engine;
         let mut state = self.shared.state.write();
         state.view = view;
         state.size = size;

@@ -36,7 +36,7 @@
 //! for it outgrows a bound.
 //!
 //! # Figures
-//! See docs/performance.md; `cargo run --release -p reseed-storage --example backend_figures`
+//! See docs/performance.md; `cargo run --release -p reseed-storage --features testing --example backend_figures`
 //! prints them.
 
 mod defrag;
@@ -169,13 +169,17 @@ pub(crate) trait Rebuild: Send + Debug {
     /// Copies everything.
     fn copy(&mut self, from: &dyn View) -> Result<(), BackendError>;
 
-    /// Adds what was flushed meanwhile and takes the old engine's place on disk.
-    fn finish(
-        self: Box<Self>,
-        layers: &[Arc<Layer>],
-        at: AppliedAt,
-    ) -> Result<Box<dyn Engine>, BackendError>;
+    /// Adds what was flushed meanwhile.
+    fn catch_up(&mut self, layers: &[Arc<Layer>], at: AppliedAt) -> Result<(), BackendError>;
+
+    /// Takes the old engine's place on disk. An error is final: which of them has it is not known.
+    fn take_over(self: Box<Self>) -> Result<Box<dyn Engine>, BackendError>;
+
+    /// Gives up.
+    fn discard(self: Box<Self>);
 }
 
+#[cfg(test)]
+pub(crate) use redb::table_name;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     AppliedAt, Backend, BackendError, Snapshot, decode_revision_key,
-    redb::{Loader, RedbEngine},
+    redb::{self, Loader, RedbEngine},
 };
 
 /// The first bytes of a snapshot.
@@ -253,7 +253,7 @@ pub fn import_blocking(
 ) -> Result<Imported, BackendError> {
     let exists = disk.exists(into).map_err(BackendError::io("look for the database"))?;
     assert!(!exists, "{} must not be replaced", into.display());
-    let temporary: PathBuf = into.with_extension("import");
+    let temporary: PathBuf = into.with_extension(redb::IMPORT);
     let mut engine = RedbEngine::create(
         Arc::clone(disk),
         &temporary,

@@ -27,12 +27,21 @@ use super::{
     redb_disk::{Gauge, RedbFile},
 };
 
+/// Extension of a database until it is whole.
+const NEW: &str = "new";
+/// Extension of a copy without holes.
+const DEFRAG: &str = "defrag";
+/// Extension of a database being filled from a snapshot.
+pub(super) const IMPORT: &str = "import";
+
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type WriteTable<'txn> = ::redb::Table<'txn, &'static [u8], &'static [u8]>;
 
 const LIVE: TableDefinition<'static, &'static str, u64> = TableDefinition::new("reseed");
 const LIVE_BYTES: &str = "live_bytes";
 const LIVE_PAIRS: &str = "live_pairs";
+/// How far the file was written when the transaction began.
+const HIGH_WATER: &str = "high_water";
 
 /// What a pair costs on top of its bytes: offsets in the leaf, its share of inner pages and of
 /// pages not quite full. 1 M pairs of 300 bytes take 303 MiB.
@@ -44,8 +53,9 @@ const REBUILD_CACHE_BYTES: usize = 16 << 20;
 /// Copied in one transaction.
 const COPY_BYTES: usize = 16 << 20;
 
-fn definition(table: Table) -> Definition {
-    TableDefinition::new(match table {
+/// What a table is called in the file: as in etcd.
+pub(crate) fn table_name(table: Table) -> &'static str {
+    match table {
         Table::Key => "key",
         Table::Meta => "meta",
         Table::Lease => "lease",
@@ -55,7 +65,11 @@ fn definition(table: Table) -> Definition {
         Table::Auth => "auth",
         Table::AuthUsers => "authUsers",
         Table::AuthRoles => "authRoles",
-    })
+    }
+}
+
+fn definition(table: Table) -> Definition {
+    TableDefinition::new(table_name(table))
 }
 
 /// A redb database.
@@ -77,8 +91,14 @@ impl RedbEngine {
         path: &Path,
         cache_bytes: usize,
     ) -> Result<Self, BackendError> {
+        for extension in [NEW, DEFRAG, IMPORT] {
+            let left_behind = path.with_extension(extension);
+            if disk.exists(&left_behind).map_err(BackendError::io("look for leftovers"))? {
+                disk.remove(&left_behind).map_err(BackendError::io("remove leftovers"))?;
+            }
+        }
         if !disk.exists(path).map_err(BackendError::io("look for the database"))? {
-            let fresh = Self::create(Arc::clone(&disk), &temporary(path), cache_bytes)?;
+            let fresh = Self::create(Arc::clone(&disk), &path.with_extension(NEW), cache_bytes)?;
             fresh.rename(path)?;
         }
         Self::open_file(disk, path, cache_bytes, OpenMode::ReadWrite)
@@ -128,6 +148,10 @@ impl RedbEngine {
         self.database.as_ref().ok_or_else(gone)
     }
 
+    fn error(&self, error: impl Into<::redb::Error>) -> BackendError {
+        engine_error(&self.gauge, error)
+    }
+
     fn check_space(&self, layers: &[Arc<Layer>]) -> Result<(), BackendError> {
         let dir = self.path.parent().unwrap_or(Path::new(""));
         let free = self.disk.free_bytes(dir).map_err(BackendError::io("ask for free space"))?;
@@ -141,7 +165,7 @@ impl RedbEngine {
         };
         let mut txn = database.begin_write()?;
         txn.set_quick_repair(true);
-        let mut live = Live::read(&txn)?;
+        let mut live = Live::read(&txn.open_table(LIVE)?)?;
         for table in Table::ALL {
             // Opening makes a table: all of them are there after the first transaction.
             let mut into = txn.open_table(definition(table))?;
@@ -154,6 +178,7 @@ impl RedbEngine {
             meta.insert(APPLIED_INDEX, at.index.to_be_bytes().as_slice())?;
             meta.insert(APPLIED_TERM, at.term.to_be_bytes().as_slice())?;
         }
+        live.high_water = live.high_water.max(self.gauge.high_water());
         live.write(&txn)?;
         txn.commit()?;
         Ok(())
@@ -169,11 +194,6 @@ impl RedbEngine {
     }
 }
 
-/// The name a database has until it is whole.
-fn temporary(path: &Path) -> PathBuf {
-    path.with_extension("new")
-}
-
 fn engine_error(gauge: &Gauge, error: impl Into<::redb::Error>) -> BackendError {
     if gauge.is_full() {
         return BackendError::Full;
@@ -186,19 +206,21 @@ fn engine_error(gauge: &Gauge, error: impl Into<::redb::Error>) -> BackendError 
 struct Live {
     bytes: u64,
     pairs: u64,
+    high_water: u64,
 }
 
 impl Live {
-    fn read(txn: &WriteTransaction) -> Result<Self, ::redb::Error> {
-        let table = txn.open_table(LIVE)?;
+    fn read(table: &impl ReadableTable<&'static str, u64>) -> Result<Self, ::redb::Error> {
         let number = |name| Ok::<_, ::redb::Error>(table.get(name)?.map_or(0, |n| n.value()));
-        Ok(Self { bytes: number(LIVE_BYTES)?, pairs: number(LIVE_PAIRS)? })
+        let (bytes, pairs) = (number(LIVE_BYTES)?, number(LIVE_PAIRS)?);
+        Ok(Self { bytes, pairs, high_water: number(HIGH_WATER)? })
     }
 
     fn write(&self, txn: &WriteTransaction) -> Result<(), ::redb::Error> {
         let mut table = txn.open_table(LIVE)?;
         table.insert(LIVE_BYTES, self.bytes)?;
         table.insert(LIVE_PAIRS, self.pairs)?;
+        table.insert(HIGH_WATER, self.high_water)?;
         Ok(())
     }
 
@@ -262,18 +284,18 @@ fn cursor_error(error: ::redb::CursorError) -> ::redb::Error {
 
 impl Engine for RedbEngine {
     fn view(&self) -> Result<Arc<dyn View>, BackendError> {
-        let failed = |error: ::redb::Error| engine_error(&self.gauge, error);
-        let txn = self.database()?.begin_read().map_err(|error| failed(error.into()))?;
+        let txn = self.database()?.begin_read().map_err(|error| self.error(error))?;
         let mut tables = Vec::with_capacity(Table::ALL.len());
         for table in Table::ALL {
-            tables.push(txn.open_table(definition(table)).map_err(|error| failed(error.into()))?);
+            let open = txn.open_table(definition(table));
+            tables.push(open.map_err(|error| self.error(error))?);
         }
         Ok(Arc::new(RedbView { tables }))
     }
 
     fn write(&mut self, layers: &[Arc<Layer>], at: AppliedAt) -> Result<(), BackendError> {
         self.check_space(layers)?;
-        match self.transact(layers, at).map_err(|error| engine_error(&self.gauge, error)) {
+        match self.transact(layers, at).map_err(|error| self.error(error)) {
             Err(BackendError::Full) => {
                 self.reopen()?;
                 Err(BackendError::Full)
@@ -295,20 +317,19 @@ impl Engine for RedbEngine {
     }
 
     fn size(&self) -> Result<Size, BackendError> {
-        let allocated = self.file.len().map_err(BackendError::io("ask for the length"))?;
-        let failed = |error: ::redb::Error| engine_error(&self.gauge, error);
-        let txn = self.database()?.begin_read().map_err(|error| failed(error.into()))?;
-        let table = txn.open_table(LIVE).map_err(|error| failed(error.into()))?;
-        let number = |name| match table.get(name) {
-            Ok(number) => Ok(number.map_or(0, |number| number.value())),
-            Err(error) => Err(failed(error.into())),
+        let len = self.file.len().map_err(BackendError::io("ask for the length"))?;
+        let live = || {
+            let txn = self.database()?.begin_read().map_err(|error| self.error(error))?;
+            let table = txn.open_table(LIVE).map_err(|error| self.error(error))?;
+            Live::read(&table).map_err(|error| self.error(error))
         };
-        let in_use = number(LIVE_BYTES)? + PAIR_BYTES * number(LIVE_PAIRS)?;
-        Ok(Size { allocated, in_use: in_use.min(allocated) })
+        let Live { bytes, pairs, high_water } = live()?;
+        let allocated = len.min(high_water.max(self.gauge.high_water()));
+        Ok(Size { allocated, in_use: (bytes + PAIR_BYTES * pairs).min(allocated) })
     }
 
     fn rebuild(&self) -> Result<Option<Box<dyn Rebuild>>, BackendError> {
-        let path = self.path.with_extension("defrag");
+        let path = self.path.with_extension(DEFRAG);
         let fresh = Self::create(Arc::clone(&self.disk), &path, REBUILD_CACHE_BYTES)?;
         let (path, cache_bytes) = (self.path.clone(), self.cache_bytes);
         Ok(Some(Box::new(RedbRebuild { fresh, path, cache_bytes })))
@@ -341,16 +362,22 @@ impl Rebuild for RedbRebuild {
         loader.finish(AppliedAt::default())
     }
 
-    fn finish(
-        mut self: Box<Self>,
-        layers: &[Arc<Layer>],
-        at: AppliedAt,
-    ) -> Result<Box<dyn Engine>, BackendError> {
-        self.fresh.write(layers, at)?;
-        let disk = Arc::clone(&self.fresh.disk);
-        self.fresh.rename(&self.path)?;
-        let engine = RedbEngine::open_file(disk, &self.path, self.cache_bytes, OpenMode::ReadWrite);
-        Ok(Box::new(engine?))
+    fn catch_up(&mut self, layers: &[Arc<Layer>], at: AppliedAt) -> Result<(), BackendError> {
+        self.fresh.write(layers, at)
+    }
+
+    fn take_over(self: Box<Self>) -> Result<Box<dyn Engine>, BackendError> {
+        let Self { fresh, path, cache_bytes } = *self;
+        let disk = Arc::clone(&fresh.disk);
+        fresh.rename(&path)?;
+        Ok(Box::new(RedbEngine::open_file(disk, &path, cache_bytes, OpenMode::ReadWrite)?))
+    }
+
+    fn discard(self: Box<Self>) {
+        let RedbEngine { disk, path, database, .. } = self.fresh;
+        drop(database);
+        // Best effort: opening removes what is left behind, too.
+        let _ = disk.remove(&path);
     }
 }
 

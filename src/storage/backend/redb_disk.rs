@@ -1,14 +1,15 @@
 //! redb's six functions of a file, over `rt::disk`.
 //!
-//! Growing reserves space, so that running out of it shows here and not in the middle of a write.
-//! A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed must not
+//! redb doubles its file when it grows; the length is only a length here, the disk's space is taken
+//! as pages are written, and how far that went is what the file is said to have allocated. A write
+//! may run out of space; a sync that does is final like any failed sync. A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed must not
 //! touch what its successor writes.
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,12 +20,18 @@ use reseed_rt::disk::File;
 pub(crate) struct Gauge {
     full: AtomicBool,
     given_up: AtomicBool,
+    high_water: AtomicU64,
 }
 
 impl Gauge {
     /// Whether the file ran out of space since it was opened.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Acquire)
+    }
+
+    /// How far the file was written since it was opened.
+    pub(crate) fn high_water(&self) -> u64 {
+        self.high_water.load(Ordering::Acquire)
     }
 
     /// From now on the file answers nothing.
@@ -49,7 +56,12 @@ impl RedbFile {
         if self.gauge.given_up.load(Ordering::Acquire) {
             return Err(io::Error::other("the file was reopened after an error"));
         }
-        act(self.file.as_ref()).inspect_err(|error| {
+        act(self.file.as_ref())
+    }
+
+    /// Something that may be tried again after it ran out of space.
+    fn changing(&self, act: impl FnOnce(&dyn File) -> io::Result<()>) -> io::Result<()> {
+        self.guarded(act).inspect_err(|error| {
             if error.kind() == io::ErrorKind::StorageFull {
                 self.gauge.full.store(true, Ordering::Release);
             }
@@ -67,7 +79,8 @@ impl redb::StorageBackend for RedbFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.guarded(|file| if len > file.len()? { file.allocate(len) } else { file.set_len(len) })
+        self.gauge.high_water.fetch_min(len, Ordering::AcqRel);
+        self.changing(|file| file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -75,6 +88,7 @@ impl redb::StorageBackend for RedbFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.guarded(|file| file.write_at(data, offset))
+        self.gauge.high_water.fetch_max(offset + data.len() as u64, Ordering::AcqRel);
+        self.changing(|file| file.write_at(data, offset))
     }
 }

@@ -94,6 +94,17 @@ impl MemDisk {
         self.world.lock().capacity = bytes;
     }
 
+    /// Claims endless free space, whatever the limit: running out comes as a surprise.
+    pub fn pretend_free_space(&self) {
+        self.world.lock().boasting = true;
+    }
+
+    /// Whether operations still work: no armed power failure has struck.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.world.lock().check_power().is_ok()
+    }
+
     /// Syncs answer without doing anything.
     pub fn lie_about_syncs(&self) {
         self.world.lock().lying = true;
@@ -193,7 +204,8 @@ impl Disk for MemDisk {
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(self.world.lock().free_bytes())
+        let world = self.world.lock();
+        Ok(if world.boasting { u64::MAX / 2 } else { world.free_bytes() })
     }
 }
 

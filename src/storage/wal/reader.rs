@@ -10,7 +10,7 @@ use reseed_rt::disk::{Disk, File, OpenMode};
 use super::{
     HardState, Mark, Metadata, Recovered, WalEntry, WalError,
     record::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, Record},
-    segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, list},
+    segment::{NUMBER_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, list},
 };
 
 /// Read from the disk at a time.
@@ -115,6 +115,11 @@ impl Replay {
     /// Why it cannot follow those before.
     fn record(&mut self, record: Record) -> Result<(), String> {
         match record {
+            Record::Entry(WalEntry { index, .. }) | Record::Mark(Mark { index, .. })
+                if index > NUMBER_MAX =>
+            {
+                return Err(format!("an index of {index} cannot be"));
+            }
             Record::Entry(entry) => return self.entry(entry),
             Record::HardState(state) => self.hard_state = state,
             Record::Mark(mark) => self.mark(mark),
@@ -127,7 +132,7 @@ impl Replay {
         let first = self.entries.first().map_or(entry.index, |first| first.index);
         let last = self.entries.last().map_or(self.mark.index, |last| last.index);
         let may_jump = std::mem::take(&mut self.may_jump);
-        let follows = entry.index <= last.saturating_add(1) || may_jump;
+        let follows = entry.index <= last + 1 || may_jump;
         if entry.index <= self.mark.index || !follows {
             let (index, mark) = (entry.index, self.mark.index);
             return Err(format!("entry {index} cannot follow entry {last} and mark {mark}"));
@@ -166,7 +171,7 @@ impl Replay {
     ) -> Result<Recovered, WalError> {
         let oldest = segments[0];
         let first = self.entries.first().map_or(oldest.first_index, |first| first.index);
-        let needed = self.mark.index.saturating_add(1);
+        let needed = self.mark.index + 1;
         let gap = first > needed || oldest.first_index > needed;
         if oldest.sequence > 0 && gap {
             return Err(WalError::Damaged {
@@ -218,7 +223,7 @@ impl Segment {
             let (is, was) = (window.len, header.file_bytes);
             return Err(damaged(format!("the segment has {is} bytes, it was made with {was}")));
         }
-        if header.base.checked_add(header.file_bytes).is_none() || header.base % 8 != 0 {
+        if !header.base.is_multiple_of(FRAME_ALIGN as u64) {
             return Err(damaged("the segment has an impossible position".to_owned()));
         }
         Ok(Self { name, header, window })

@@ -23,6 +23,9 @@ pub const WAL_VERSION: u32 = 1;
 /// Bytes in front of the first record.
 pub const SEGMENT_HEADER_BYTES: usize = 72;
 
+/// No index, sequence or position comes near this: larger ones are damage, and sums never overflow.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 const NEXT_NAME: &str = "next.tmp";
 const CRC_AT: usize = 12;
 
@@ -82,6 +85,9 @@ impl SegmentHeader {
             return Err("the segment header does not fit its checksum".to_owned());
         }
         let number = |at| read_u64(bytes, at).unwrap_or_default();
+        if [32, 40, 48, 56].into_iter().any(|at| number(at) > NUMBER_MAX) {
+            return Err("the segment header counts beyond what can be".to_owned());
+        }
         Ok(Self {
             metadata: Metadata { cluster_id: number(16), member_id: number(24) },
             sequence: number(32),

@@ -12,6 +12,9 @@ const DIR: &str = "/wal";
 const SMALL: WalOptions = WalOptions { segment_bytes: 2048 };
 const WHOSE: Metadata = Metadata { member_id: 7, cluster_id: 9 };
 
+/// Hard state and mark at the beginning of a segment.
+const OPENING_BYTES: usize = 48 + 40;
+
 fn dir() -> &'static Path {
     Path::new(DIR)
 }
@@ -26,7 +29,7 @@ fn mark(index: u64, term: u64) -> Mark {
 }
 
 fn create(disk: &MemDisk) -> Wal {
-    Wal::create(disk.disk(), dir(), WHOSE, SMALL).unwrap()
+    Wal::create(disk.disk(), dir(), WHOSE, &Mark::default(), SMALL).unwrap()
 }
 
 fn open(disk: &MemDisk) -> Result<(Wal, Recovered), WalError> {
@@ -249,8 +252,8 @@ fn every_flipped_bit_of_the_synced_middle_is_noticed() {
             disk.put(path, &good);
         }
     }
-    // 14 entries of 152 bytes, two headers of 72, opening records and the end of one segment.
-    let region = 8 * (14 * 152 + 2 * 72 + 48 + 48 + 24);
+    // 14 entries of 152 bytes, two headers of 72, opening records, and the end of one segment.
+    let region = 8 * (14 * 152 + 2 * (72 + OPENING_BYTES) + 24);
     assert!(refused >= region - 8 * 16, "{refused} of {region} refused");
     assert!(harmless > 0 && cut > 0, "{harmless} harmless, {cut} cut");
 }
@@ -274,7 +277,7 @@ fn garbage_behind_the_log_is_cut_and_named() {
     drop(filled(&disk, 3));
     let [path] = segments(&disk).try_into().unwrap();
     let good = disk.read(&path).unwrap();
-    let end = SEGMENT_HEADER_BYTES + 3 * 152;
+    let end = SEGMENT_HEADER_BYTES + OPENING_BYTES + 3 * 152;
     let mut bytes = good.clone();
     bytes[end + 40..end + 300].fill(0xa5);
     disk.put(&path, &bytes);

@@ -59,7 +59,8 @@ pub struct Wal {
 }
 
 impl Wal {
-    /// Makes a new log in `dir`, which is created if missing. Durable on return; a crash before
+    /// Makes a new log in `dir`, which is created if missing, that begins with `first`: index 0
+    /// and the first configuration, or where a snapshot ends. Durable on return; a crash before
     /// that leaves no log at all ([`super::exists`]).
     ///
     /// # Errors
@@ -68,6 +69,7 @@ impl Wal {
         disk: Arc<dyn Disk>,
         dir: &Path,
         metadata: Metadata,
+        first: &Mark,
         options: WalOptions,
     ) -> Result<Self, WalError> {
         assert!(!super::exists(disk.as_ref(), dir)?, "there is a log already in {}", dir.display());
@@ -75,14 +77,29 @@ impl Wal {
         if let Some(above) = dir.parent() {
             disk.sync_dir(above).map_err(WalError::io("sync the directory above"))?;
         }
-        let file_bytes = segment_bytes(options, 0);
+        let mut opening = Vec::new();
+        let mut encoder = Encoder::new(&mut opening, SEGMENT_HEADER_BYTES as u64, 0, 0);
+        encoder.hard_state(&HardState::default());
+        encoder.mark(first);
+        let chain = encoder.chain();
+        let file_bytes = segment_bytes(options, opening.len() as u64);
         let prepared = Prepared::new(disk.as_ref(), dir, file_bytes)?;
-        let header =
-            SegmentHeader { metadata, sequence: 0, first_index: 1, base: 0, file_bytes, chain: 0 };
-        let file = prepared.install(disk.as_ref(), dir, &header, &[])?;
-        let offset = SEGMENT_HEADER_BYTES as u64;
-        let tail = Tail { header, offset, chain: 0, sealed: false };
-        Ok(Self::at(disk, dir, options, tail, file))
+        let header = SegmentHeader {
+            metadata,
+            sequence: 0,
+            first_index: first.index + 1,
+            base: 0,
+            file_bytes,
+            chain: 0,
+        };
+        let file = prepared.install(disk.as_ref(), dir, &header, &opening)?;
+        let offset = (SEGMENT_HEADER_BYTES + opening.len()) as u64;
+        let tail = Tail { header, offset, chain, sealed: false };
+        let mut wal = Self::at(disk, dir, options, tail, file);
+        wal.mark_synced = first.index;
+        wal.last_index = first.index;
+        wal.mark = first.clone();
+        Ok(wal)
     }
 
     /// Opens a log and tells what it holds. A torn tail is cut, an interrupted release finished.

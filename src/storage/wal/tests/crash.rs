@@ -253,3 +253,25 @@ fn a_sync_that_does_nothing_is_noticed() {
     let caught = caught.count();
     assert!(caught > 10, "only {caught} of 50 lying disks were caught");
 }
+
+#[test]
+fn a_power_failure_while_creating_leaves_no_log_or_a_whole_one() {
+    for seed in 0..10 {
+        for n in 1.. {
+            let disk = MemDisk::new(seed);
+            disk.fail_power_after(n);
+            let first = mark(5, 2);
+            let done = Wal::create(disk.disk(), dir(), WHOSE, &first, SMALL).is_ok();
+            disk.crash();
+            if exists(disk.disk().as_ref(), dir()).unwrap() {
+                assert_eq!(open(&disk).unwrap().1.mark, first);
+            } else {
+                assert!(!done, "a created log is durable");
+                Wal::create(disk.disk(), dir(), WHOSE, &first, SMALL).unwrap();
+            }
+            if done {
+                break;
+            }
+        }
+    }
+}

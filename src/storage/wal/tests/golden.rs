@@ -26,7 +26,7 @@ fn the_format_is_what_it_was() {
     let [path] = segments(&disk).try_into().unwrap();
     assert_eq!(path, dir().join("0000000000000000-0000000000000001.wal"));
     let bytes = disk.read(&path).unwrap();
-    let found = dump(&bytes[..240]);
+    let found = dump(&bytes[..312]);
     assert_eq!(found, include_str!("golden.txt").trim_end(), "found:\n{found}");
-    assert!(bytes[240..].iter().all(|byte| *byte == 0));
+    assert!(bytes[312..].iter().all(|byte| *byte == 0));
 }

@@ -168,6 +168,7 @@ fn name_of(workload: &Workload) -> &'static str {
         Workload::Lease { keep_alive: false, .. } => "lease-grant",
         Workload::Lease { keep_alive: true, .. } => "lease-keep-alive",
         Workload::Fill { .. } => "fill",
+        Workload::Compare(_) => "compare",
     }
 }
 

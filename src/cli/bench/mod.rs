@@ -7,6 +7,7 @@
 //! thread unless told otherwise, raw stubs, values made once), and the figure to compare is the
 //! server's CPU time per operation, read from `/proc/<pid>/stat`.
 
+mod compare;
 mod load;
 mod report;
 mod watch;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::report::Report;
 use super::Invocation;
 
 /// Load an etcd cluster and measure it.
@@ -115,6 +115,9 @@ pub(crate) enum Workload {
         #[arg(long, default_value_t = 1)]
         batch: u64,
     },
+    /// Start this binary and an etcd in turn, load both alike, and print the ratios. Each load
+    /// lasts --seconds (default 5).
+    Compare(compare::CompareArgs),
 }
 
 impl Common {
@@ -146,27 +149,27 @@ pub(crate) fn run(invocation: Invocation) -> u8 {
         }
     };
     let threads = cli.common.threads;
-    let write_out = cli.common.write_out;
-    let work = load::run(cli.common, cli.workload);
+    let work = measure(cli);
     let outcome = match threads {
         0 | 1 => super::block_on(work),
         _ => super::block_on_threads(threads, work),
     };
-    match outcome {
-        Ok(report) => {
-            print(&report, write_out);
-            u8::from(report.errors > 0)
-        }
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            1
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("Error: {error:#}");
+        1
+    })
 }
 
-fn print(report: &Report, write_out: WriteOut) {
-    match write_out {
-        WriteOut::Simple => print!("{report}"),
-        WriteOut::Json => println!("{}", report.to_json()),
+async fn measure(cli: Cli) -> anyhow::Result<u8> {
+    let is_json = matches!(cli.common.write_out, WriteOut::Json);
+    if let Workload::Compare(args) = &cli.workload {
+        print!("{}", compare::run(&cli.common, args, is_json).await?);
+        return Ok(0);
     }
+    let report = load::run(cli.common, cli.workload).await?;
+    match is_json {
+        true => println!("{}", report.to_json()),
+        false => print!("{report}"),
+    }
+    Ok(u8::from(report.errors > 0))
 }

@@ -61,8 +61,14 @@ pub(super) struct Report {
 }
 
 impl Report {
-    fn per_second(&self) -> f64 {
+    /// Operations per second.
+    pub(super) fn per_second(&self) -> f64 {
         self.ops as f64 / self.took.as_secs_f64().max(1e-9)
+    }
+
+    /// Microseconds of the server's CPU time per operation, if it was looked at.
+    pub(super) fn server_cpu_micros(&self) -> Option<f64> {
+        self.cpu_micros_per_op(self.server)
     }
 
     fn cpu_micros_per_op(&self, usage: Option<(Usage, Usage)>) -> Option<f64> {
@@ -71,7 +77,8 @@ impl Report {
         Some(spent.as_micros() as f64 / self.ops.max(1) as f64)
     }
 
-    fn quantile_millis(&self, quantile: f64) -> f64 {
+    /// Latency that this share of the operations stayed within.
+    pub(super) fn quantile_millis(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
 
@@ -89,7 +96,7 @@ impl Report {
             "p90_ms": self.quantile_millis(0.9),
             "p99_ms": self.quantile_millis(0.99),
             "max_ms": self.latency.max() as f64 / 1000.0,
-            "server_cpu_us_per_op": self.cpu_micros_per_op(self.server),
+            "server_cpu_us_per_op": self.server_cpu_micros(),
             "server_resident_bytes": self.server.map(|(_, after)| after.resident_bytes),
             "loader_cpu_us_per_op": self.cpu_micros_per_op(self.loader),
         })
@@ -114,8 +121,7 @@ impl fmt::Display for Report {
         for (text, count) in &self.error_texts {
             writeln!(f, "              {count} x {text}")?;
         }
-        if let (Some(micros), Some((_, after))) = (self.cpu_micros_per_op(self.server), self.server)
-        {
+        if let (Some(micros), Some((_, after))) = (self.server_cpu_micros(), self.server) {
             let mib = after.resident_bytes as f64 / MIB;
             writeln!(f, "  server      {micros:.1} us CPU per operation, {mib:.1} MiB resident")?;
         }

@@ -73,7 +73,7 @@ impl Worker {
         let keys = Keys::new(common);
         let kv = || KvClient::new(connection.clone()).max_decoding_message_size(usize::MAX);
         let task = match *workload {
-            Workload::Put | Workload::Watch { .. } => Task::Put(kv()),
+            Workload::Put | Workload::Watch { .. } | Workload::Compare(_) => Task::Put(kv()),
             Workload::Fill { batch, .. } => Task::Fill { kv: kv(), batch },
             Workload::Range { keys_per_range, serializable } => {
                 Task::Range { kv: kv(), keys_per_range: keys_per_range.max(1), serializable }

@@ -18,15 +18,15 @@ pub(crate) fn run(invocation: &Invocation) -> u8 {
     match flags::read(invocation) {
         Ok(Request::Run(settings)) => super::block_on_threads(threads(), serve(*settings)),
         Ok(Request::Version) => {
-            print!("{}", super::version());
+            super::say(&super::version());
             0
         }
         Ok(Request::Help) => {
-            print!("{}", flags::help());
+            super::say(&flags::help());
             0
         }
         Err(refused) => {
-            eprintln!("{}\nSee 'reseed serve --help'.", refused.text);
+            super::complain(&format!("{}\nSee 'reseed serve --help'.\n", refused.text));
             refused.exit_code
         }
     }

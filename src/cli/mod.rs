@@ -10,7 +10,7 @@ mod daemon;
 mod flags;
 mod log;
 
-use std::{collections::BTreeMap, future::Future, path::Path};
+use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path};
 
 /// Arguments (the program's name first) and environment of this process.
 #[derive(Clone, Debug)]
@@ -43,11 +43,11 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     match word.as_str() {
         "serve" | "ctl" | "bench" => drop(invocation.args.remove(1)),
         "version" => {
-            print!("{}", version());
+            say(&version());
             return 0;
         }
         "help" | "-h" | "--help" => {
-            print!("{USAGE}");
+            say(USAGE);
             return 0;
         }
         _ => {}
@@ -58,11 +58,22 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
         "" | "serve" => daemon::run(&invocation),
         flag if flag.starts_with('-') => daemon::run(&invocation),
         other => {
-            eprint!("unknown command {other:?} for \"reseed\"\n\n{USAGE}");
+            complain(&format!("unknown command {other:?} for \"reseed\"\n\n{USAGE}"));
             2
         }
     }
 }
+/// Prints on standard output. Whoever closed it did not want to hear the rest.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+/// Prints on standard error, if anybody is there.
+fn complain(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
 /// This program's version, and the one of etcd whose API it speaks.
 fn version() -> String {
     let (own, etcd) = (env!("CARGO_PKG_VERSION"), reseed_core::ETCD_VERSION);

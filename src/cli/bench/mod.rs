@@ -155,7 +155,7 @@ pub(crate) fn run(invocation: Invocation) -> u8 {
         _ => super::block_on_threads(threads, work),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("Error: {error:#}");
+        super::complain(&format!("Error: {error:#}\n"));
         1
     })
 }
@@ -163,13 +163,13 @@ pub(crate) fn run(invocation: Invocation) -> u8 {
 async fn measure(cli: Cli) -> anyhow::Result<u8> {
     let is_json = matches!(cli.common.write_out, WriteOut::Json);
     if let Workload::Compare(args) = &cli.workload {
-        print!("{}", compare::run(&cli.common, args, is_json).await?);
+        super::say(&compare::run(&cli.common, args, is_json).await?);
         return Ok(0);
     }
     let report = load::run(cli.common, cli.workload).await?;
     match is_json {
-        true => println!("{}", report.to_json()),
-        false => print!("{report}"),
+        true => super::say(&format!("{}\n", report.to_json())),
+        false => super::say(&report.to_string()),
     }
     Ok(u8::from(report.errors > 0))
 }

@@ -9,7 +9,7 @@ use reseed_rt::clock;
 use super::{
     CtlError, Session, connect,
     print::{Answer, Health},
-    text, write_out,
+    text, warn, write_out,
 };
 
 /// The endpoints to ask, each with a client of its own.
@@ -42,7 +42,7 @@ pub(super) async fn health(session: &Session, is_cluster: bool) -> Result<(), Ct
         found.iter().filter_map(|h| Some((&h.endpoint, h.error.as_ref()?))).collect();
     if session.is_simple() {
         for (endpoint, error) in &sick {
-            eprintln!("{endpoint} is unhealthy: failed to commit proposal: {error}");
+            warn(format!("{endpoint} is unhealthy: failed to commit proposal: {error}"));
         }
     }
     let is_healthy = sick.is_empty();
@@ -84,7 +84,7 @@ pub(super) async fn status(session: &Session, is_cluster: bool) -> Result<(), Ct
             Ok(status) => found.push((endpoint, status)),
             Err(error) => {
                 has_failed = true;
-                eprintln!("Failed to get the status of endpoint {endpoint} ({error})");
+                warn(format!("Failed to get the status of endpoint {endpoint} ({error})"));
             }
         }
     }
@@ -106,7 +106,7 @@ pub(super) async fn hash_kv(
         match client.hash_kv(revision).await {
             Ok(hash) => found.push((endpoint, hash)),
             Err(error) => {
-                eprintln!("Failed to get the hash of endpoint {endpoint} ({error})");
+                warn(format!("Failed to get the hash of endpoint {endpoint} ({error})"));
                 failure = Some(error);
             }
         }
@@ -126,7 +126,7 @@ pub(super) async fn defragment(session: &Session, is_cluster: bool) -> Result<()
             ))?,
             Err(error) => {
                 has_failed = true;
-                eprintln!("Failed to defragment etcd member[{endpoint}] ({error})");
+                warn(format!("Failed to defragment etcd member[{endpoint}] ({error})"));
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{
     args::{DelArgs, GetArgs, PutArgs},
     lease_id,
     print::{Answer, Format, Style},
-    text,
+    text, warn,
 };
 
 const PREFIX_AND_FROM_KEY: &str =
@@ -59,11 +59,11 @@ pub(super) async fn del(session: &Session, args: &DelArgs) -> Result<(), CtlErro
     let request = del_request(args)?;
     if let ([first, end], false) = (args.args.as_slice(), args.range) {
         let (first, end) = (text::quote(first.as_bytes()), text::quote(end.as_bytes()));
-        eprintln!(
+        warn(format!(
             "Warning: Keys between {first} and {end} will be deleted. Please interrupt the \
              command within next 2 seconds to cancel. You can provide `--range` flag to avoid \
              the delay."
-        );
+        ));
         clock::sleep(SECOND_THOUGHTS).await;
     }
     let response = session.client.delete(request).await?;

@@ -103,7 +103,7 @@ pub(super) fn run(invocation: &Invocation) -> u8 {
         Ok(()) => 0,
         Err(error) => {
             if !error.text.is_empty() {
-                eprintln!("Error: {}", error.text);
+                warn(format!("Error: {}", error.text));
             }
             error.exit_code
         }
@@ -178,6 +178,11 @@ fn write_out(text: impl AsRef<[u8]>) -> Result<(), CtlError> {
     out.write_all(text.as_ref())
         .and_then(|()| out.flush())
         .map_err(|error| CtlError::io(error.to_string()))
+}
+
+/// A line on standard error.
+fn warn(text: String) {
+    super::complain(&(text + "\n"));
 }
 
 /// A lease as it is written on the command line, in hexadecimal.

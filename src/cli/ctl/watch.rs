@@ -10,7 +10,7 @@ use super::{
     CtlError, Session,
     args::{self, WatchArgs, WatchLine},
     print::{Answer, Style, WatchAnswer},
-    text, write_out,
+    text, warn, write_out,
 };
 
 /// Batches of all watches of a dialogue that wait to be printed.
@@ -116,7 +116,7 @@ fn ended(session: &Session, header: ResponseHeader, error: Error) -> Result<(), 
     };
     let header = ResponseHeader { revision: 0, ..header };
     let answer = WatchAnswer { header, events: Vec::new(), compact_revision, is_canceled: true };
-    eprintln!("watch was canceled ({error})");
+    warn(format!("watch was canceled ({error})"));
     session.show(&Answer::Watch(answer))?;
     Err(CtlError::interrupted("watch is canceled by the server"))
 }
@@ -161,9 +161,9 @@ async fn dialogue(session: &Session, env: &Env) -> Result<(), CtlError> {
         let words = text::words(&line).unwrap_or_default();
         match args::parse_line::<WatchLine>(&words) {
             None if words.first().is_some_and(|word| word == "watch") => {
-                eprintln!("Invalid command {line} (cannot be read)");
+                warn(format!("Invalid command {line} (cannot be read)"));
             }
-            None => eprintln!("Invalid command {line} (only support watch and progress)"),
+            None => warn(format!("Invalid command {line} (only support watch and progress)")),
             Some(WatchLine::Progress) => {
                 // Any watcher can ask: the answer is for the whole stream.
                 if let Some(progress) = &first {
@@ -172,7 +172,7 @@ async fn dialogue(session: &Session, env: &Env) -> Result<(), CtlError> {
                 }
             }
             Some(WatchLine::Watch(args)) => match request(&args, env) {
-                Err(error) => eprintln!("Invalid command {line} ({})", error.text),
+                Err(error) => warn(format!("Invalid command {line} ({})", error.text)),
                 Ok(request) => {
                     let watcher = session.client.watch(request).await?;
                     if first.is_none() {

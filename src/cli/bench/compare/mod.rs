@@ -101,7 +101,8 @@ pub(super) async fn run(common: &Common, args: &CompareArgs, is_json: bool) -> R
         let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
         let mut found: [Vec<(String, &'static str, f64)>; 2] = Default::default();
         for side in order {
-            eprintln!("round {}: {}", round + 1, binaries[side].display());
+            let turn = format!("round {}: {}\n", round + 1, binaries[side].display());
+            crate::cli::complain(&turn);
             found[side] = session(common, args, binaries[side]).await?;
         }
         let [own, peer] = found;

@@ -45,7 +45,7 @@ impl Trace {
                 push_part(&mut line, part);
             }
             // A trace that cannot be written is a nuisance, not a failure of the run.
-            let _ = io::Write::write_all(out, format!("{line}\n").as_bytes());
+            let _written = io::Write::write_all(out, format!("{line}\n").as_bytes());
         }
     }
 
@@ -55,7 +55,7 @@ impl Trace {
         let digest = self.hash.clone().finalize();
         digest.iter().take(12).fold(String::new(), |mut text, byte| {
             // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
+            let _written = write!(text, "{byte:02x}");
             text
         })
     }
@@ -81,7 +81,7 @@ impl Trace {
 fn push_part(line: &mut String, part: &[u8]) {
     let printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     // Writing to a string cannot fail.
-    let _ = match std::str::from_utf8(part) {
+    let _written = match std::str::from_utf8(part) {
         Ok(text) if part.len() <= 80 && part.iter().all(printable) => write!(line, " {text}"),
         _ => write!(line, " [{} {:016x}]", part.len(), fold(part)),
     };

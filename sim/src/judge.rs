@@ -38,7 +38,7 @@ pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
     let ended = run::simulate(setting, move || async move {
         let plan = Plan::draw(&drawn, &mut Room::current().stream("plan"));
         // The receiver outlives the simulation.
-        let _ = tell.send(plan.clone());
+        let _told = tell.send(plan.clone());
         trial::run(plan, recording).await
     });
     let history = recorder.events();

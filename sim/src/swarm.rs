@@ -64,14 +64,14 @@ impl Summary {
     }
 
     fn print(&self) {
-        println!("seeds             {:>12}   not passed {}", self.seeds, self.failed);
+        println!("runs              {:>12}   seeds not passed {}", self.seeds, self.failed);
         println!(
-            "simulated seconds {:>12.0}   per seed {:.1}",
+            "simulated seconds {:>12.0}   per run {:.1}",
             self.sim_secs,
             self.per(self.sim_secs)
         );
         println!(
-            "processor seconds {:>12.1}   per seed {:.2}",
+            "processor seconds {:>12.1}   per run {:.2}",
             self.cpu_secs,
             self.per(self.cpu_secs)
         );

@@ -24,6 +24,7 @@ use crate::{
     workload::{KvClient, Scribe, audit, watch_all},
     world::{
         Room,
+        clock::Clock,
         net::{Crash, Link},
         node::Machine,
     },
@@ -87,6 +88,8 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let config = member_config(&plan);
     let member = Machine::boot("member", address(1), move || serve(config.clone()));
 
+    let clock = Clock { rate: plan.clock_rate, offset_secs: 0.0 };
+    room.set_clock(member.id(), clock);
     let end = clock::Instant::now() + plan.load;
     let mut clients = Vec::new();
     for number in 1..=u32::try_from(plan.clients).unwrap_or(1) {
@@ -175,6 +178,19 @@ async fn inflict(faults: &[Fault], member: &Machine) {
             }
             FaultKind::PowerCut(down) => restart_after(member, Crash::Power, down).await,
             FaultKind::ProcessKill(down) => restart_after(member, Crash::Process, down).await,
+            FaultKind::SyncError(n) => {
+                room.with_drives(|drives| drives.sync_error_after(member.id(), n));
+            }
+            FaultKind::DiskFull(lasting) => {
+                room.with_drives(|drives| drives.fill(member.id()));
+                time::sleep(lasting).await;
+                room.with_drives(|drives| drives.empty(member.id()));
+            }
+            FaultKind::Cut(lasting) => {
+                room.with_network(|network| network.set_isolated(member.host(), true));
+                time::sleep(lasting).await;
+                room.with_network(|network| network.set_isolated(member.host(), false));
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use rustix::{
 use crate::disk::{Disk, File, Lock, OpenMode};
 
 /// Written at a time where space cannot be reserved by a call.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The machine's file system.
 #[derive(Debug)]

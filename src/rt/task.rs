@@ -87,7 +87,7 @@ pub fn spawn_thread(
         let work = Supervised { name, work: make() };
         if aborted.run_until_cancelled_owned(work).await.is_some() {
             // Nobody may be waiting any more: then there is nobody to tell.
-            let _ = tell.send(());
+            let _nobody_waits = tell.send(());
         }
     });
     Task(Kind::Thread { done, abort })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use scenario::{Mix, Scenario, Span};
+use scenario::{Faults, Mix, Scenario, Span};
 
 /// A run with nothing left to choose.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +24,8 @@ pub struct Plan {
     pub backend_overlay_bytes: u64,
     /// Longest time between two backend commits.
     pub backend_batch: Duration,
+    /// Member seconds per true second.
+    pub clock_rate: f64,
     /// Machines that send requests.
     pub clients: u64,
     /// Machines that watch.
@@ -64,6 +66,12 @@ pub enum FaultKind {
     PowerCut(Duration),
     /// The program is killed, and started again after so long.
     ProcessKill(Duration),
+    /// The n-th sync of the disk from then fails.
+    SyncError(u64),
+    /// The disk has no room for so long.
+    DiskFull(Duration),
+    /// No byte reaches or leaves the member for so long.
+    Cut(Duration),
 }
 
 impl Plan {
@@ -72,20 +80,7 @@ impl Plan {
     pub fn draw(scenario: &Scenario, rng: &mut impl Rng) -> Self {
         let Scenario { member, workload, faults, net, .. } = scenario;
         let load = Duration::from_secs(workload.seconds);
-        let mut schedule = Vec::new();
-        for _ in 0..pick(faults.power_at_disk_op, rng) {
-            let kind = FaultKind::PowerAtDiskOp(pick(faults.disk_op, rng));
-            schedule.push(Fault { at: moment(load, rng), kind });
-        }
-        for _ in 0..pick(faults.power_cut, rng) {
-            let kind = FaultKind::PowerCut(millis(faults.down_millis, rng));
-            schedule.push(Fault { at: moment(load, rng), kind });
-        }
-        for _ in 0..pick(faults.process_kill, rng) {
-            let kind = FaultKind::ProcessKill(millis(faults.down_millis, rng));
-            schedule.push(Fault { at: moment(load, rng), kind });
-        }
-        schedule.sort_by_key(|fault| fault.at);
+        let schedule = schedule(faults, load, rng);
         let Mix { put, get, delete, swap } = workload.mix;
         let (least, most) = net.latency_micros.ends();
         Self {
@@ -95,6 +90,7 @@ impl Plan {
             wal_segment_bytes: pick(member.wal_segment_kib, rng) * 1024,
             backend_overlay_bytes: pick(member.backend_overlay_kib, rng) * 1024,
             backend_batch: millis(member.backend_batch_millis, rng),
+            clock_rate: pick(member.clock_rate_percent, rng).max(1) as f64 / 100.0,
             clients: pick(workload.clients, rng),
             watchers: pick(workload.watchers, rng),
             keys: pick(workload.keys, rng).max(1),
@@ -109,6 +105,28 @@ impl Plan {
     }
 }
 
+/// Draws how often each fault comes, when, and how; in the order of time.
+fn schedule<R: Rng>(faults: &Faults, load: Duration, rng: &mut R) -> Vec<Fault> {
+    let mut schedule = Vec::new();
+    let mut add = |times: Span, rng: &mut R, draw: &dyn Fn(&mut R) -> FaultKind| {
+        for _ in 0..pick(times, rng) {
+            let kind = draw(rng);
+            // Not at the very end, so that there is load left to meet an armed fault.
+            let at = load.mul_f64(rng.random_range(0.0..0.85));
+            schedule.push(Fault { at, kind });
+        }
+    };
+    let Faults { disk_op, sync_op, down_millis, lasting_millis, .. } = *faults;
+    add(faults.power_at_disk_op, rng, &|rng| FaultKind::PowerAtDiskOp(pick(disk_op, rng)));
+    add(faults.power_cut, rng, &|rng| FaultKind::PowerCut(millis(down_millis, rng)));
+    add(faults.process_kill, rng, &|rng| FaultKind::ProcessKill(millis(down_millis, rng)));
+    add(faults.sync_error, rng, &|rng| FaultKind::SyncError(pick(sync_op, rng)));
+    add(faults.disk_full, rng, &|rng| FaultKind::DiskFull(millis(lasting_millis, rng)));
+    add(faults.cut, rng, &|rng| FaultKind::Cut(millis(lasting_millis, rng)));
+    schedule.sort_by_key(|fault| fault.at);
+    schedule
+}
+
 fn pick(span: Span, rng: &mut impl Rng) -> u64 {
     let (least, most) = span.ends();
     rng.random_range(least..=most)
@@ -116,11 +134,6 @@ fn pick(span: Span, rng: &mut impl Rng) -> u64 {
 
 fn millis(span: Span, rng: &mut impl Rng) -> Duration {
     Duration::from_millis(pick(span, rng))
-}
-
-/// A moment of the load.
-fn moment(load: Duration, rng: &mut impl Rng) -> Duration {
-    load.mul_f64(rng.random())
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Member {
     pub backend_overlay_kib: Span,
     /// Longest time between two backend commits.
     pub backend_batch_millis: Span,
+    /// How fast the member's clock runs; 100 is right.
+    pub clock_rate_percent: Span,
 }
 
 impl Default for Member {
@@ -82,6 +84,7 @@ impl Default for Member {
             wal_segment_kib: Span::Range([16, 256]),
             backend_overlay_kib: Span::Range([16, 1024]),
             backend_batch_millis: Span::Range([5, 500]),
+            clock_rate_percent: Span::Range([90, 110]),
         }
     }
 }
@@ -154,6 +157,16 @@ pub struct Faults {
     pub process_kill: Span,
     /// How long the machine is down after the last two.
     pub down_millis: Span,
+    /// A sync of the disk fails, and the data with it; the member must halt.
+    pub sync_error: Span,
+    /// At which sync after the fault was armed.
+    pub sync_op: Span,
+    /// The disk is full for a while.
+    pub disk_full: Span,
+    /// Nobody reaches the member for a while.
+    pub cut: Span,
+    /// How long the last two last.
+    pub lasting_millis: Span,
 }
 
 impl Default for Faults {
@@ -164,6 +177,11 @@ impl Default for Faults {
             power_cut: Span::Range([0, 2]),
             process_kill: Span::Range([0, 2]),
             down_millis: Span::Range([100, 3000]),
+            sync_error: Span::One(0),
+            sync_op: Span::Range([0, 100]),
+            disk_full: Span::One(0),
+            cut: Span::One(0),
+            lasting_millis: Span::Range([200, 8000]),
         }
     }
 }
@@ -232,7 +250,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    fn spans(&self) -> [(&'static str, Span); 16] {
+    fn spans(&self) -> [(&'static str, Span); 22] {
         let Self { member, workload, faults, net, .. } = self;
         [
             ("member.snapshot_count", member.snapshot_count),
@@ -249,6 +267,12 @@ impl Scenario {
             ("faults.power_cut", faults.power_cut),
             ("faults.process_kill", faults.process_kill),
             ("faults.down_millis", faults.down_millis),
+            ("faults.sync_error", faults.sync_error),
+            ("faults.sync_op", faults.sync_op),
+            ("faults.disk_full", faults.disk_full),
+            ("faults.cut", faults.cut),
+            ("faults.lasting_millis", faults.lasting_millis),
+            ("member.clock_rate_percent", member.clock_rate_percent),
             ("net.latency_micros", net.latency_micros),
             ("net.loss_percent", net.loss_percent),
         ]
@@ -289,17 +313,21 @@ fn distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
 
-    const POWER_LOSS: &str = include_str!("../../../scenarios/fast/power_loss.toml");
-    const ACK: &str = include_str!("../../../scenarios/negative/ack_before_sync.toml");
+    const REPOSITORY: [&str; 5] = [
+        include_str!("../../../scenarios/fast/power_loss.toml"),
+        include_str!("../../../scenarios/fast/sync_error.toml"),
+        include_str!("../../../scenarios/fast/full_disk.toml"),
+        include_str!("../../../scenarios/fast/bad_network.toml"),
+        include_str!("../../../scenarios/negative/ack_before_sync.toml"),
+    ];
 
     #[test]
     fn the_scenarios_of_the_repository_are_valid() {
-        let scenario = Scenario::parse(POWER_LOSS).expect("valid");
-        assert_eq!(scenario.name, "power-loss");
-        assert_eq!(scenario.expect, Expect::default());
-        let negative = Scenario::parse(ACK).expect("valid");
-        assert_eq!(negative.planted, ["ack_before_sync"]);
-        assert_eq!(negative.expect.violation.as_deref(), Some("durable.lost"));
+        for text in REPOSITORY {
+            let scenario = Scenario::parse(text).expect("valid");
+            let planted = !scenario.planted.is_empty();
+            assert!(!planted || scenario.expect.violation.is_some(), "{}", scenario.name);
+        }
     }
 
     fn refused(text: &str) -> String {

@@ -107,9 +107,15 @@ impl Drives {
         self.drive(id).sync_error_after = Some(n);
     }
 
-    /// The disk of `id` holds `bytes` from now on.
-    pub fn set_capacity(&mut self, id: NodeId, bytes: u64) {
-        self.drive(id).capacity = bytes;
+    /// The disk of `id` has no room for more from now on.
+    pub fn fill(&mut self, id: NodeId) {
+        let drive = self.drive(id);
+        drive.capacity = drive.image.used_bytes();
+    }
+
+    /// The disk of `id` has room again.
+    pub fn empty(&mut self, id: NodeId) {
+        self.drive(id).capacity = CAPACITY;
     }
 
     /// No more faults of `id`.

@@ -221,7 +221,7 @@ async fn garbage_ends_its_own_connection_only() {
         stream.write_all(bytes).await.expect("the kernel takes it");
         let mut rest = Vec::new();
         // Closed or reset: both end it.
-        let _ = no_hang(stream.read_to_end(&mut rest)).await;
+        let _ended = no_hang(stream.read_to_end(&mut rest)).await;
     }
     no_hang(server.client().check(ask(""))).await.expect("the others do not notice");
 }

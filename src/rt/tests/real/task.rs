@@ -26,7 +26,7 @@ async fn threads_have_timers_of_their_own_and_can_be_aborted() {
     let thread = task::spawn_thread("worker", || {
         Box::pin(async move {
             clock::sleep(Duration::from_millis(1)).await;
-            let _ = tell.send(std::thread::current().name().map(str::to_owned));
+            let _told = tell.send(std::thread::current().name().map(str::to_owned));
         })
     });
     assert_eq!(told.await.expect("it ran").as_deref(), Some("worker"));
@@ -39,7 +39,7 @@ async fn threads_have_timers_of_their_own_and_can_be_aborted() {
 #[tokio::test]
 async fn a_panic_in_a_task_stops_the_process() {
     if std::env::var_os(DIE).is_some() {
-        let _ = task::spawn("doomed", async { panic!("as planned") }).await;
+        let _never = task::spawn("doomed", async { panic!("as planned") }).await;
         return;
     }
     let this = std::env::current_exe().expect("a test knows itself");

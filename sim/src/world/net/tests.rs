@@ -1,6 +1,9 @@
 //! What programs notice of the network, driven by hand.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::Ipv4Addr,
+    task::{Context, Poll},
+};
 
 use futures::task::noop_waker;
 use rand_chacha::rand_core::SeedableRng;
@@ -141,14 +144,27 @@ fn a_dead_process_resets_and_a_dead_machine_is_silent() {
 fn a_cut_link_holds_bytes_back_and_loses_none() {
     let mut lab = Lab::new();
     let conn = lab.established();
-    lab.network.set_cut(CLIENT, SERVER, true);
+    lab.network.set_isolated(SERVER, true);
     assert_eq!(lab.write(conn, 0, b"patience"), Poll::Ready(Ok(8)));
     lab.pass(30_000);
     assert_eq!(lab.read(conn, 1), Poll::Pending);
-    lab.network.set_cut(CLIENT, SERVER, false);
+    lab.network.set_isolated(SERVER, false);
     lab.pass(6_000);
     assert_eq!(lab.read(conn, 1), bytes("patience"));
     assert!(lab.network.stats().retransmitted > 5);
+}
+
+#[test]
+fn a_link_may_be_cut_one_way() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let cut = Link { cut: true, ..Link::default() };
+    lab.network.set_link(SERVER, CLIENT, Some(cut));
+    assert_eq!(lab.write(conn, 0, b"there"), Poll::Ready(Ok(5)));
+    assert_eq!(lab.write(conn, 1, b"back"), Poll::Ready(Ok(4)));
+    lab.pass(1_000);
+    assert_eq!(lab.read(conn, 1), bytes("there"));
+    assert_eq!(lab.read(conn, 0), Poll::Pending);
 }
 
 #[test]

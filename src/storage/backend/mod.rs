@@ -74,7 +74,7 @@ pub struct AppliedAt {
 /// How much room the state takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// The file's length.
+    /// What the file took at its fullest; defragmentation gives back what is not in use.
     pub allocated: u64,
     /// What of that holds data; the rest is free for reuse or for defragmentation.
     pub in_use: u64,

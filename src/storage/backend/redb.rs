@@ -40,8 +40,9 @@ type WriteTable<'txn> = ::redb::Table<'txn, &'static [u8], &'static [u8]>;
 const LIVE: TableDefinition<'static, &'static str, u64> = TableDefinition::new("reseed");
 const LIVE_BYTES: &str = "live_bytes";
 const LIVE_PAIRS: &str = "live_pairs";
-/// How far the file was written when the transaction began.
-const HIGH_WATER: &str = "high_water";
+/// The most that was ever alive, in bytes with what their pages cost. redb doubles its file, so its
+/// length says little about the space it took; this does, and like a file it never shrinks.
+const PEAK_BYTES: &str = "peak_bytes";
 
 /// What a pair costs on top of its bytes: offsets in the leaf, its share of inner pages and of
 /// pages not quite full. 1 M pairs of 300 bytes take 303 MiB.
@@ -178,7 +179,7 @@ impl RedbEngine {
             meta.insert(APPLIED_INDEX, at.index.to_be_bytes().as_slice())?;
             meta.insert(APPLIED_TERM, at.term.to_be_bytes().as_slice())?;
         }
-        live.high_water = live.high_water.max(self.gauge.high_water());
+        live.peak_bytes = live.peak_bytes.max(live.in_use());
         live.write(&txn)?;
         txn.commit()?;
         Ok(())
@@ -206,22 +207,26 @@ fn engine_error(gauge: &Gauge, error: impl Into<::redb::Error>) -> BackendError 
 struct Live {
     bytes: u64,
     pairs: u64,
-    high_water: u64,
+    peak_bytes: u64,
 }
 
 impl Live {
     fn read(table: &impl ReadableTable<&'static str, u64>) -> Result<Self, ::redb::Error> {
         let number = |name| Ok::<_, ::redb::Error>(table.get(name)?.map_or(0, |n| n.value()));
         let (bytes, pairs) = (number(LIVE_BYTES)?, number(LIVE_PAIRS)?);
-        Ok(Self { bytes, pairs, high_water: number(HIGH_WATER)? })
+        Ok(Self { bytes, pairs, peak_bytes: number(PEAK_BYTES)? })
     }
 
     fn write(&self, txn: &WriteTransaction) -> Result<(), ::redb::Error> {
         let mut table = txn.open_table(LIVE)?;
         table.insert(LIVE_BYTES, self.bytes)?;
         table.insert(LIVE_PAIRS, self.pairs)?;
-        table.insert(HIGH_WATER, self.high_water)?;
+        table.insert(PEAK_BYTES, self.peak_bytes)?;
         Ok(())
+    }
+
+    fn in_use(&self) -> u64 {
+        self.bytes + PAIR_BYTES * self.pairs
     }
 
     fn add(&mut self, key: &[u8], value: &[u8]) {
@@ -323,9 +328,8 @@ impl Engine for RedbEngine {
             let table = txn.open_table(LIVE).map_err(|error| self.error(error))?;
             Live::read(&table).map_err(|error| self.error(error))
         };
-        let Live { bytes, pairs, high_water } = live()?;
-        let allocated = len.min(high_water.max(self.gauge.high_water()));
-        Ok(Size { allocated, in_use: (bytes + PAIR_BYTES * pairs).min(allocated) })
+        let live = live()?;
+        Ok(Size { allocated: len.min(live.peak_bytes), in_use: len.min(live.in_use()) })
     }
 
     fn rebuild(&self) -> Result<Option<Box<dyn Rebuild>>, BackendError> {

@@ -1,15 +1,15 @@
 //! redb's six functions of a file, over `rt::disk`.
 //!
 //! redb doubles its file when it grows; the length is only a length here, the disk's space is taken
-//! as pages are written, and how far that went is what the file is said to have allocated. A write
-//! may run out of space; a sync that does is final like any failed sync. A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed must not
+//! as pages are written. So a write may run out of space; a sync that does is final like any failed
+//! sync. A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed must not
 //! touch what its successor writes.
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -20,18 +20,12 @@ use reseed_rt::disk::File;
 pub(crate) struct Gauge {
     full: AtomicBool,
     given_up: AtomicBool,
-    high_water: AtomicU64,
 }
 
 impl Gauge {
     /// Whether the file ran out of space since it was opened.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Acquire)
-    }
-
-    /// How far the file was written since it was opened.
-    pub(crate) fn high_water(&self) -> u64 {
-        self.high_water.load(Ordering::Acquire)
     }
 
     /// From now on the file answers nothing.
@@ -79,7 +73,6 @@ impl redb::StorageBackend for RedbFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.gauge.high_water.fetch_min(len, Ordering::AcqRel);
         self.changing(|file| file.set_len(len))
     }
 
@@ -88,7 +81,6 @@ impl redb::StorageBackend for RedbFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.gauge.high_water.fetch_max(offset + data.len() as u64, Ordering::AcqRel);
         self.changing(|file| file.write_at(data, offset))
     }
 }

@@ -121,6 +121,7 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     let options = BackendOptions {
         cache_bytes: config.backend_cache_bytes,
         overlay_bytes_max: config.backend_overlay_bytes_max,
+        ..BackendOptions::default()
     };
     let backend = Backend::open(disk::disk(), &data_dir.db(), options)?;
     let applied = backend.applied();

@@ -39,6 +39,7 @@
 //! See docs/performance.md; `cargo run --release -p reseed-storage --features testing --example backend_figures`
 //! prints them.
 
+mod cache;
 mod defrag;
 mod flush;
 mod keys;
@@ -87,11 +88,13 @@ pub struct BackendOptions {
     pub cache_bytes: usize,
     /// What layers may hold before [`Backend::room`] waits. A flush is wanted at half of it.
     pub overlay_bytes_max: usize,
+    /// Values of single revisions kept in memory once they were read; 0 = none.
+    pub value_cache_bytes: usize,
 }
 
 impl Default for BackendOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, overlay_bytes_max: 32 << 20 }
+        Self { cache_bytes: 64 << 20, overlay_bytes_max: 32 << 20, value_cache_bytes: 32 << 20 }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::{
     AppliedAt, BackendError, BackendOptions, Engine, Layer, Size, View,
+    cache::ValueCache,
     flush::Flusher,
     memory::MemoryEngine,
     merge::{self, Chunk, Span, newest_first},
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     disk: Option<Arc<dyn Disk>>,
     pub(super) options: BackendOptions,
     pub(super) state: RwLock<State>,
+    /// Values read from the engine.
+    cache: ValueCache,
     pub(super) flusher: Mutex<Flusher>,
     /// Told when a defragmentation ends.
     pub(super) rebuilt: Condvar,
@@ -138,6 +141,7 @@ impl Backend {
             disk,
             options,
             state: RwLock::new(state),
+            cache: ValueCache::new(options.value_cache_bytes),
             flusher: Mutex::new(Flusher::new(engine)),
             rebuilt: Condvar::new(),
             wanted: Notify::new(),
@@ -161,6 +165,11 @@ impl Backend {
         assert!(at >= before, "applied {at:?} goes back behind {before:?}");
         state.applied = at;
         for op in batch.into_ops() {
+            if op.table == Table::Key
+                && (op.value.is_none() || !self.shared.cache.is_beyond(&op.key))
+            {
+                self.shared.cache.forget(&op.key);
+            }
             state.active.record(op);
         }
         let wanted = state.active.bytes() >= self.flush_bytes();
@@ -280,9 +289,19 @@ impl Read for Backend {
         if let Some(found) = merge::get(state.layers(), table, key) {
             return Ok(found);
         }
-        let view = Arc::clone(&state.view);
+        let (view, began) = (Arc::clone(&state.view), self.shared.cache.generation());
         drop(state);
-        self.read(view, |view| view.get(table, key))
+        if table != Table::Key {
+            return self.read(view, |view| view.get(table, key));
+        }
+        if let Some(value) = self.shared.cache.get(key) {
+            return Ok(Some(value));
+        }
+        let value = self.read(view, |view| view.get(table, key))?;
+        if let Some(value) = &value {
+            self.shared.cache.insert(key, value, began);
+        }
+        Ok(value)
     }
 
     fn scan(
@@ -326,11 +345,24 @@ impl Read for Backend {
 
     fn get_many(&self, table: Table, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, ReadError> {
         let state = self.shared.state.read();
-        let found = keys.iter().map(|key| merge::get(state.layers(), table, key)).collect();
-        let view = Arc::clone(&state.view);
+        let mut found: Vec<_> =
+            keys.iter().map(|key| merge::get(state.layers(), table, key)).collect();
+        let (view, began) = (Arc::clone(&state.view), self.shared.cache.generation());
         drop(state);
+        let cache = (table == Table::Key).then_some(&self.shared.cache);
+        if let Some(cache) = cache {
+            for (found, key) in found.iter_mut().zip(keys).filter(|(found, _)| found.is_none()) {
+                *found = cache.get(key).map(Some);
+            }
+        }
         fill_from_view(keys, found, |missing| {
-            self.read(Arc::clone(&view), |view| view.get_many(table, missing))
+            let values = self.read(Arc::clone(&view), |view| view.get_many(table, missing))?;
+            for (key, value) in missing.iter().zip(&values) {
+                if let (Some(cache), Some(value)) = (cache, value) {
+                    cache.insert(key, value, began);
+                }
+            }
+            Ok(values)
         })
     }
 }

@@ -11,7 +11,11 @@ use reseed_core::port::{Batch, Table, Visit};
 use super::*;
 use crate::testing::MemDisk;
 
-const SMALL: BackendOptions = BackendOptions { cache_bytes: 1 << 20, overlay_bytes_max: 64 << 10 };
+const SMALL: BackendOptions = BackendOptions {
+    cache_bytes: 1 << 20,
+    overlay_bytes_max: 64 << 10,
+    value_cache_bytes: 1 << 20,
+};
 
 fn path() -> &'static Path {
     Path::new("/db")

@@ -139,6 +139,12 @@ fn reads(what: &str, backend: &Backend, from: u64, to: u64) {
         }
         println!("get_many(1000), {shape:<9}{}", each(took, 100));
     }
+    let keys: Vec<_> = (0..1000).map(|_| key(draw())).collect();
+    let get = || backend.get_many(Table::Key, &keys).expect("get_many");
+    get();
+    let watch = Watch::start();
+    (0..100).for_each(|_| drop(get()));
+    println!("get_many(1000), the same {}", each(watch.elapsed(), 100));
 }
 
 fn wal_figures(disk: &Arc<dyn Disk>, dir: &Path) {

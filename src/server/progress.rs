@@ -4,7 +4,7 @@
 //! header, by `Status`, and by linearizable reads that wait for an index to be applied.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -17,6 +17,7 @@ pub struct Progress {
     committed: AtomicU64,
     last: AtomicU64,
     applied: AtomicU64,
+    leads_alone: AtomicBool,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -39,6 +40,15 @@ impl Progress {
     /// Index of the last entry that has been applied and is visible to reads.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
+    }
+
+    /// Whether this member leads a cluster in which nobody else votes.
+    pub(crate) fn leads_alone(&self) -> bool {
+        self.leads_alone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_leads_alone(&self, leads_alone: bool) {
+        self.leads_alone.store(leads_alone, Ordering::Release);
     }
 
     pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {

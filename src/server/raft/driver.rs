@@ -178,6 +178,8 @@ impl Driver {
         self.node.applied(self.progress.applied());
         while self.node.has_output() {
             let mut output = self.node.output();
+            // Before any message leaves: who votes for another must not read as a leader.
+            self.publish_progress();
             assert!(output.send_now.is_empty(), "a lone voter has nobody to write to");
             self.hand_to_apply(std::mem::take(&mut output.committed)).await?;
             self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
@@ -234,6 +236,7 @@ impl Driver {
     fn publish_progress(&self) {
         self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
         self.progress.set_last_index(self.node.log().last());
+        self.progress.set_leads_alone(self.node.leads_alone());
         self.metrics.is_leader.set(i64::from(self.node.is_leader()));
         self.metrics.has_leader.set(i64::from(self.node.leader() != 0));
     }

@@ -76,9 +76,17 @@ impl Node {
     /// # Errors
     /// Raft refuses to campaign.
     pub(crate) fn campaign_if_alone(&mut self) -> raft::Result<()> {
-        let voters = &self.raw.raft.prs().conf().voters();
-        let alone = voters.contains(self.raw.raft.id) && voters.ids().iter().count() == 1;
-        if alone && self.raw.raft.state != StateRole::Leader { self.raw.campaign() } else { Ok(()) }
+        if self.votes_alone() && !self.is_leader() { self.raw.campaign() } else { Ok(()) }
+    }
+
+    fn votes_alone(&self) -> bool {
+        let voters = self.raw.raft.prs().conf().voters();
+        voters.contains(self.raw.raft.id) && voters.ids().iter().count() == 1
+    }
+
+    /// Whether this member leads and nobody else votes.
+    pub(crate) fn leads_alone(&self) -> bool {
+        self.is_leader() && self.votes_alone() && self.raw.raft.commit_to_current_term()
     }
 
     /// One heartbeat interval has passed.

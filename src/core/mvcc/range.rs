@@ -201,6 +201,11 @@ pub(crate) fn fetch(at: Revision, read: &dyn Read) -> Result<Option<KeyValue>, E
 }
 
 fn fetch_all(keys: &[Bytes], read: &dyn Read) -> Result<Vec<KeyValue>, Error> {
+    // Most ranges are of one key.
+    if let [key] = keys {
+        let record = read.get(Table::Key, key)?;
+        return Ok(alloc::vec![decode(&record.ok_or(Error::Compacted)?)?]);
+    }
     if keys.is_empty() {
         return Ok(Vec::new());
     }

@@ -277,3 +277,28 @@ fn revision_keys_are_told_from_others() {
         assert_eq!(decode_revision_key(bad), None, "{bad:?}");
     }
 }
+
+/// Dense, scattered, in any order, asked for twice, and not there: many look-ups at once say what
+/// single ones say.
+#[test]
+fn many_look_ups_at_once_agree_with_single_ones() {
+    let disk = MemDisk::new(1);
+    let backend = open(&disk);
+    for (index, revision) in
+        (0..400).filter(|n| n % 7 != 3).chain((1000..9000).step_by(97)).enumerate()
+    {
+        let mut batch = Batch::default();
+        batch.put(Table::Key, key(revision), vec![revision as u8; 3]);
+        backend.commit(batch, at(index as u64 + 1)).unwrap();
+    }
+    backend.flush_blocking().unwrap();
+    let dense = 0..60;
+    let scattered = (0..80).rev().map(|n| 1000 + n * 97);
+    let missing = [3, 10, 500, 20_000];
+    let wanted: Vec<Bytes> =
+        dense.chain(scattered).chain(missing).chain([5, 5, 390]).map(key).collect();
+    let single: Vec<Option<Bytes>> =
+        wanted.iter().map(|key| backend.get(Table::Key, key).unwrap()).collect();
+    assert_eq!(backend.get_many(Table::Key, &wanted).unwrap(), single);
+    assert!(single.iter().filter(|value| value.is_none()).count() > 8, "{single:?}");
+}

@@ -32,7 +32,7 @@ pub struct Task<T>(Kind<T>);
 #[derive(Debug)]
 enum Kind<T> {
     Spawned(imp::Handle<T>),
-    Thread { done: oneshot::Receiver<T>, abort: Stop },
+    Thread { done: oneshot::Receiver<T>, abort: Stop, ended: Stop },
 }
 
 impl<T> Task<T> {
@@ -49,7 +49,7 @@ impl<T> Task<T> {
     pub fn is_finished(&self) -> bool {
         match &self.0 {
             Kind::Spawned(handle) => handle.is_finished(),
-            Kind::Thread { done, .. } => done.is_terminated() || !done.is_empty(),
+            Kind::Thread { ended, .. } => ended.is_cancelled(),
         }
     }
 }
@@ -81,16 +81,17 @@ pub fn spawn_thread(
     make: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static,
 ) -> Task<()> {
     let (tell, done) = oneshot::channel();
-    let abort = Stop::new();
-    let aborted = abort.clone();
+    let (abort, ended) = (Stop::new(), Stop::new());
+    let (aborted, ending) = (abort.clone(), ended.clone());
     imp::spawn_thread(name, move || async move {
+        let _ending = ending.drop_guard();
         let work = Supervised { name, work: make() };
         if aborted.run_until_cancelled_owned(work).await.is_some() {
             // Nobody may be waiting any more: then there is nobody to tell.
             let _nobody_waits = tell.send(());
         }
     });
-    Task(Kind::Thread { done, abort })
+    Task(Kind::Thread { done, abort, ended })
 }
 
 /// Runs blocking work on the pool for it; inline in simulation, where disk work takes no time

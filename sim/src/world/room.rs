@@ -281,8 +281,8 @@ impl World for SimWorld {
 
     fn disk_debt(&self) -> Duration {
         let (room, node) = current();
-        let debt = lock(&room.drives).take_debt(node);
-        debt
+        let mut drives = lock(&room.drives);
+        drives.take_debt(node)
     }
 
     fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>> {

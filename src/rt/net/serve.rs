@@ -86,8 +86,7 @@ impl Default for ServeOptions {
 /// Serves `service` to everyone who connects, until `stop`; then refuses new connections, lets
 /// running requests end within the drain timeout, and returns.
 ///
-/// The service is cloned per request and must always be ready: `poll_ready` is not asked. A
-/// request's extensions hold the peer's `std::net::SocketAddr`.
+/// The service is cloned per request and must always be ready: `poll_ready` is not asked.
 pub async fn serve<S, B>(listener: Listener, service: S, options: ServeOptions, stop: Stop)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -102,7 +101,8 @@ where
     loop {
         let accepted = stop.run_until_cancelled(accept(&listener, &room)).await;
         let Some((stream, peer, permit)) = accepted else { break };
-        let service = PerConnection { service: service.clone(), peer };
+        tracing::trace!(%peer, "connection");
+        let service = PerConnection { service: service.clone() };
         let connection = connection(builder.clone(), stream, service, phase.clone());
         drop(task::spawn("connection", async move {
             connection.await;
@@ -147,6 +147,8 @@ fn builder(options: &ServeOptions) -> auto::Builder<Exec> {
         .http2()
         .timer(Timer)
         .adaptive_window(false)
+        // gRPC has no use for it, and etcd does not send it.
+        .auto_date_header(false)
         .initial_stream_window_size(options.stream_window_bytes)
         .initial_connection_window_size(options.connection_window_bytes)
         .max_concurrent_streams(options.streams_max)
@@ -222,7 +224,6 @@ impl Phase {
 /// A connection's view of the service.
 struct PerConnection<S> {
     service: S,
-    peer: std::net::SocketAddr,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
@@ -233,9 +234,8 @@ where
     type Error = Infallible;
     type Future = Timed<S::Future>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let limit = requested(request.headers());
-        request.extensions_mut().insert(self.peer);
         Timed::new(self.service.clone().call(request), limit)
     }
 }

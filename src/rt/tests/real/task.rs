@@ -32,6 +32,7 @@ async fn threads_have_timers_of_their_own_and_can_be_aborted() {
     assert_eq!(told.await.expect("it ran").as_deref(), Some("worker"));
     assert_eq!(thread.await, Ok(()));
     let endless = task::spawn_thread("endless", || Box::pin(std::future::pending()));
+    assert!(!endless.is_finished());
     endless.abort();
     assert_eq!(endless.await, Err(Cancelled));
 }

@@ -59,7 +59,7 @@ struct World {
 
 /// Drives a group with the steps that `data` describes.
 pub fn watch_group(data: &[u8]) {
-    let mut source = Source::new(&data[..data.len().min(4096)]);
+    let mut source = Source::new(&data[..data.len().min(1024)]);
     let mut world = World {
         group: Group::new(1),
         outboxes: Outboxes::default(),

@@ -3,7 +3,7 @@
 //! ```text
 //!             rpc ──► Proposer ──► driver ──► apply ──► watch hub ──► streams
 //!                 └─► ReadIndex ──┘            │ └──► effects ──► lease clock, compactor
-//!                                              └─ overlay ──► flusher ──► backend file, log truncation
+//!                                              └─ overlay ──► flusher ──► backend file, truncation
 //! ```
 //!
 //! Stop order is the reverse of the journey: listeners drain first, then the log stops taking
@@ -62,6 +62,7 @@ impl Server {
     ///
     /// # Errors
     /// The configuration cannot work, the data directory is in use or damaged, or a port is taken.
+    #[expect(clippy::too_many_lines, reason = "one list: every task and queue of a member")]
     pub async fn start(config: Config) -> Result<Self, BootError> {
         config.validate()?;
         let stop = Stop::new();

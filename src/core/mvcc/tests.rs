@@ -248,7 +248,9 @@ proptest! {
         a in (1..i64::MAX, any::<u32>(), any::<bool>()),
         b in (1..i64::MAX, any::<u32>(), any::<bool>()),
     ) {
-        let change = |(main, sub, is_tombstone)| Change { at: Revision { main, sub }, is_tombstone };
+        let change = |(main, sub, is_tombstone)| {
+            Change { at: Revision { main, sub }, is_tombstone }
+        };
         let (a, b) = (change(a), change(b));
         prop_assert_eq!(revision::decode(&revision::key(a)), Some(a));
         prop_assume!(a.at != b.at);

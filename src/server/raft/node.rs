@@ -111,7 +111,7 @@ impl Node {
         let message = Message {
             msg_type: MessageType::MsgPropose as i32,
             from: self.raw.raft.id,
-            entries: entries.into(),
+            entries,
             ..Message::default()
         };
         self.raw.raft.step(message).map_err(|_dropped| Refused::NoLeader)

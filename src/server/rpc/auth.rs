@@ -1,5 +1,5 @@
-//! `etcdserverpb.Auth`: there is no authentication in this version, and it says so: what etcd answers
-//! while auth is off is answered the same, and everything that would set auth up is refused.
+//! `etcdserverpb.Auth`: there is no authentication in this version, and it says so: what etcd
+//! answers while auth is off is answered the same, whatever would set auth up is refused.
 
 use reseed_core::error::Error;
 use reseed_proto::etcdserverpb as pb;

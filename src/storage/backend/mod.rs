@@ -36,8 +36,8 @@
 //! for it outgrows a bound.
 //!
 //! # Figures
-//! See docs/performance.md; `cargo run --release -p reseed-storage --features testing --example backend_figures`
-//! prints them.
+//! See docs/performance.md; `cargo run --release -p reseed-storage --features testing
+//! --example backend_figures` prints them.
 
 mod cache;
 mod defrag;

@@ -114,7 +114,7 @@ impl Snapshot {
         let file = file.map_err(BackendError::io("create the snapshot"))?;
         export(self, Writer::new(file), info).inspect_err(|_| {
             // Best effort: the error that matters is the one that is returned.
-            let _ = disk.remove(path);
+            _ = disk.remove(path);
         })
     }
 }

@@ -381,7 +381,7 @@ impl Rebuild for RedbRebuild {
         let RedbEngine { disk, path, database, .. } = self.fresh;
         drop(database);
         // Best effort: opening removes what is left behind, too.
-        let _ = disk.remove(&path);
+        _ = disk.remove(&path);
     }
 }
 

@@ -155,7 +155,7 @@ impl Prepared {
         prepared.map_err(WalError::full_or("prepare the next segment")).inspect_err(|error| {
             if matches!(error, WalError::Full) {
                 // Best effort: what cannot be removed is truncated by the next attempt.
-                let _ = disk.remove(&path);
+                _ = disk.remove(&path);
             }
         })
     }

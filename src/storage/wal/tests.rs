@@ -139,7 +139,7 @@ fn a_batch_larger_than_a_segment_gets_a_larger_one() {
 #[should_panic(expected = "leaves a gap")]
 fn a_gap_is_the_callers_mistake() {
     let disk = MemDisk::new(1);
-    let _ = filled(&disk, 3).append(&[entry(5, 1, b"")], None);
+    _ = filled(&disk, 3).append(&[entry(5, 1, b"")], None);
 }
 
 #[test]

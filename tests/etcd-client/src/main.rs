@@ -64,7 +64,7 @@ async fn watch(client: &mut Client) -> Result<(), Box<dyn Error>> {
         events.extend(response.events().iter().map(|event| event.event_type()));
     }
     assert_eq!(events, [EventType::Put, EventType::Delete]);
-    stream.cancel().await?;
+    stream.cancel(0).await?;
     Ok(())
 }
 

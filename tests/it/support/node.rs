@@ -150,11 +150,6 @@ impl Node {
         &self.data_dir
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("the node is running").id()
-    }
-
     /// Kills it without warning (kill -9) and reaps it.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("the node is running");
@@ -168,12 +163,6 @@ impl Node {
         let pid = child.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.is_ok_and(|s| s.success()), "signal {signal} to {pid}");
-        self.reap(&mut child)
-    }
-
-    /// Waits until it has stopped by itself.
-    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the node is running");
         self.reap(&mut child)
     }
 

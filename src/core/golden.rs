@@ -18,6 +18,7 @@ use crate::harness::Host;
 /// Replays `golden/<name>.txt`.
 fn replay(name: &str) {
     let path = format!("{}/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    #[expect(clippy::disallowed_methods, reason = "a test reads its own expectations")]
     let expected = fs::read_to_string(&path).expect("the trace is there");
     let mut host = Host::default();
     let mut actual = String::new();

@@ -36,8 +36,11 @@
 //! for it outgrows a bound.
 //!
 //! # Figures
-//! See docs/performance.md; `cargo run --release -p reseed-storage --features testing
-//! --example backend_figures` prints them.
+//! One million revisions of 312 bytes, redb with 64 MiB of cache, two busy cores, CPU time:
+//! commit of a put 0.1 µs, its share of the flushes 1.0 µs; a value from a layer 0.3 µs, from the
+//! engine 4.8 µs; 1,000 values close to each other 0.9 ms, scattered 4.7 ms, read again (from the
+//! value cache) 0.04 ms; a scan of everything 0.24 s; opening 3 ms; resident 90 MiB. Printed by
+//! `cargo run --release -p reseed-storage --features testing --example backend_figures`.
 
 mod cache;
 mod defrag;
@@ -50,6 +53,7 @@ mod overlay;
 mod portable;
 mod redb;
 mod redb_disk;
+mod redb_view;
 
 use std::{fmt::Debug, io, sync::Arc};
 

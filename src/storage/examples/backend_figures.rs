@@ -39,7 +39,6 @@ impl Watch {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the kernel's own figure has no seam")]
 fn cpu_nanos() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -175,7 +174,6 @@ fn wal_figures(disk: &Arc<dyn Disk>, dir: &Path) {
     println!("wal open, per entry      {}", each(start.elapsed(), found.entries.len() as u64));
 }
 
-#[expect(clippy::disallowed_methods, reason = "the kernel's own figure has no seam")]
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

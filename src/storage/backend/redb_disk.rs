@@ -2,8 +2,8 @@
 //!
 //! redb doubles its file when it grows; the length is only a length here, the disk's space is taken
 //! as pages are written. So a write may run out of space; a sync that does is final like any failed
-//! sync. A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed must not
-//! touch what its successor writes.
+//! sync. A file that was given up ([`Gauge::give_up`]) refuses everything: an engine that failed
+//! must not touch what its successor writes.
 
 use std::{
     io,

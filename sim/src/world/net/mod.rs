@@ -7,8 +7,9 @@
 //! between a process that dies (its machine resets its connections) and a machine that loses power
 //! (nobody hears anything until it is back and answers with resets).
 //!
-//! What programs call is in `sockets.rs`, what happens by itself in `agenda.rs`. Pure: `now` is an argument, chance is the network's own stream. `world/net_conn.rs` puts the
-//! sockets of `rt::net` on it and a task that runs what is due.
+//! What programs call is in `sockets.rs`, what happens by itself in `agenda.rs`. Pure: `now` is an
+//! argument, chance is the network's own stream. `world/net_conn.rs` puts the sockets of `rt::net`
+//! on it and a task that runs what is due.
 //!
 //! ```text
 //! write -> wire (each segment with its due time) -> inbox -> read

@@ -1,6 +1,7 @@
 //! Prints what the storage layer costs on this machine: `cargo run --release -p reseed-storage
 //! --features testing --example backend_figures [records]`. Figures, not assertions. Times are CPU
 //! time of the thread (waiting for the disk is not in them), so a busy machine does little harm.
+#![expect(clippy::disallowed_methods, reason = "the kernel's own figures have no seam")]
 
 use std::{path::Path, sync::Arc, time::Duration};
 

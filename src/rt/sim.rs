@@ -9,7 +9,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -27,6 +30,8 @@ pub trait World: Send + Sync + 'static {
     fn wall(&self) -> Duration;
     /// How long the node's `local` lasts in true simulated time.
     fn true_duration(&self, local: Duration) -> Duration;
+    /// The life of the node's present incarnation.
+    fn life(&self) -> Life;
     /// The seed of a new random stream.
     fn seed(&self, label: &'static str) -> [u8; 32];
     /// One random number.
@@ -59,6 +64,55 @@ pub trait Acceptor: Send + Sync + fmt::Debug {
 /// A simulated connection.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Duplex for T {}
+
+/// One incarnation of a node: from boot to crash. Clones share it.
+#[derive(Clone, Default, Debug)]
+pub struct Life(Arc<AtomicBool>);
+
+impl Life {
+    /// The node has crashed.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A task of a node that may crash. Destructors do not run in a machine without power: what the
+/// task still owns then is forgotten, not dropped, as the memory of a dead process is. (Dropping
+/// it is more than untrue: the power may have failed, as a panic, in the middle of a library that
+/// held a lock, and its destructors would find the lock poisoned.)
+struct Mortal<T> {
+    life: Life,
+    work: Option<BoxFuture<'static, T>>,
+}
+
+/// Ties `work` to the life of the node it runs on.
+pub fn mortal<T>(work: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> + Send
+where
+    T: 'static,
+{
+    Mortal { life: world().life(), work: Some(Box::pin(work)) }
+}
+
+impl<T> Future for Mortal<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let work = self.work.as_mut().expect("taken only on drop");
+        work.as_mut().poll(cx)
+    }
+}
+
+impl<T> Drop for Mortal<T> {
+    fn drop(&mut self) {
+        if self.life.is_over() {
+            std::mem::forget(self.work.take());
+        }
+    }
+}
 
 static WORLD: OnceLock<Arc<dyn World>> = OnceLock::new();
 
@@ -98,14 +152,14 @@ pub(crate) type Handle<T> = madsim::task::JoinHandle<T>;
 pub(crate) fn spawn<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
 ) -> Handle<T> {
-    madsim::task::spawn(task)
+    madsim::task::spawn(mortal(task))
 }
 
 pub(crate) fn spawn_thread<F: Future<Output = ()> + Send + 'static>(
     _name: &'static str,
     make: impl FnOnce() -> F + Send + 'static,
 ) {
-    drop(madsim::task::spawn(make()));
+    drop(spawn(make()));
 }
 
 pub(crate) async fn blocking<T>(work: impl FnOnce() -> T) -> Result<T, std::convert::Infallible> {

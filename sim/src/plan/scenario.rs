@@ -224,7 +224,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { sim_seconds: 600, acknowledged_min: 40, crashes_min: 2 }
+        Self { sim_seconds: 600, acknowledged_min: 40, crashes_min: 1 }
     }
 }
 

@@ -250,6 +250,7 @@ impl NodeDisk {
         drop(drives);
         self.trace(op, None);
         self.room.trace("power failure", host(self.node), &[]);
+        self.room.end_life(self.node);
         panic!("{POWER_FAILURE}");
     }
 

@@ -29,7 +29,7 @@ impl Machine {
     /// whenever it boots, beginning now.
     pub fn boot<F>(name: &str, ip: IpAddr, program: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         let program = Arc::new(program);
         let init = move || {
@@ -37,7 +37,7 @@ impl Machine {
             async move {
                 let host = host(madsim::plugin::node());
                 Room::current().with_network(|network| network.boot(host));
-                program().await;
+                reseed_rt::sim::mortal(program()).await;
                 std::future::pending::<()>().await;
             }
         };

@@ -19,7 +19,7 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reseed_rt::{
     disk::Disk,
-    sim::{Acceptor, Duplex, World},
+    sim::{Acceptor, Duplex, Life, World},
 };
 use tokio::sync::Notify;
 
@@ -52,6 +52,7 @@ pub(crate) struct Inner {
 struct Chance {
     seed: [u8; 32],
     epochs: BTreeMap<NodeId, u64>,
+    lives: BTreeMap<NodeId, Life>,
     forks: BTreeMap<(NodeId, u64, &'static str), u64>,
     draws: ChaCha8Rng,
     clocks: BTreeMap<NodeId, Clock>,
@@ -79,6 +80,7 @@ impl Simulator for Room {
         let chance = Chance {
             seed,
             epochs: BTreeMap::new(),
+            lives: BTreeMap::new(),
             forks: BTreeMap::new(),
             draws: stream(seed, "draws"),
             clocks: BTreeMap::new(),
@@ -108,6 +110,9 @@ impl Simulator for Room {
         let how = {
             let mut chance = lock(&self.0.chance);
             *chance.epochs.entry(id).or_default() += 1;
+            if let Some(life) = chance.lives.remove(&id) {
+                life.end();
+            }
             chance.next_crash.remove(&id).unwrap_or(Crash::Power)
         };
         lock(&self.0.drives).reset(id, how);
@@ -130,6 +135,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// The power of `node` is gone, and what runs there with it.
+    pub(crate) fn end_life(&self, node: NodeId) {
+        if let Some(life) = lock(&self.chance).lives.get(&node) {
+            life.end();
+        }
+    }
+
     /// Feeds one event into the run's fingerprint.
     pub(crate) fn trace(&self, kind: &'static str, node: u64, parts: &[&[u8]]) {
         lock(&self.trace).event(self.time.elapsed(), kind, node, parts);
@@ -247,6 +259,12 @@ impl World for SimWorld {
     fn true_duration(&self, local: Duration) -> Duration {
         let (room, node) = current();
         Self::clock(&room, node).true_duration(local)
+    }
+
+    fn life(&self) -> Life {
+        let (room, node) = current();
+        let mut chance = lock(&room.chance);
+        chance.lives.entry(node).or_default().clone()
     }
 
     fn seed(&self, label: &'static str) -> [u8; 32] {

@@ -110,11 +110,11 @@ async fn defragmentation_gives_room_back_and_stops_nobody() {
     api.kv().delete_range(delete).await.expect("delete");
     api.compact(202).await.expect("compaction");
     wait::until_async("the backend file to let go of it", || async {
-        (status(&api).await.db_size_in_use < 10_000_000).then_some(())
+        (status(&api).await.db_size_in_use < 1_000_000).then_some(())
     })
     .await;
     let before = status(&api).await.db_size;
-    assert!(before > 20_000_000, "{before}");
+    assert!(before > 5_000_000, "there is something to give back: {before}");
     let mut maintenance = api.maintenance();
     let defragment = maintenance.defragment(pb::DefragmentRequest {});
     let writes = async {

@@ -172,3 +172,23 @@ async fn what_one_member_cannot_do() {
     let refused = api.maintenance().move_leader(transfer).await;
     assert_refused(refused, Code::FailedPrecondition, "etcdserver: bad leader transferee");
 }
+
+#[tokio::test]
+async fn claims_of_the_client_are_checked() {
+    let node = Node::start();
+    let api = Api::connect(&node).await;
+    let mut request = tonic::Request::new(all_keys());
+    let opaque = tonic::metadata::MetadataValue::try_from(&[0xfe_u8, 0xff][..]).expect("opaque");
+    request.metadata_mut().insert("client-api-version", opaque);
+    let refused = api.kv().range(request).await;
+    let text = "etcdserver: invalid client api version";
+    assert_refused(refused, Code::InvalidArgument, text);
+    let mut auth = pb::auth_client::AuthClient::new(api.channel());
+    let user = pb::AuthenticateRequest { name: "root".into(), password: "x".into() };
+    let text = "etcdserver: authentication is not enabled";
+    assert_refused(auth.authenticate(user).await, Code::FailedPrecondition, text);
+    // A member with a leader serves those who insist on one.
+    let mut request = tonic::Request::new(all_keys());
+    request.metadata_mut().insert("hasleader", "true".parse().expect("ASCII"));
+    api.kv().range(request).await.expect("there is a leader");
+}

@@ -263,3 +263,19 @@ fn length(mut len: usize) -> Vec<u8> {
     bytes.push(len as u8);
     bytes
 }
+
+#[tokio::test]
+async fn invented_versions_are_not_remembered() {
+    let mut node = Node::start();
+    let api = Api::connect(&node).await;
+    for i in 0..300 {
+        let mut request = Request::new(reseed_proto::etcdserverpb::StatusRequest {});
+        let version = format!("99.{i}").parse().expect("ASCII");
+        request.metadata_mut().insert("client-api-version", version);
+        api.maintenance().status(request).await.expect("status");
+    }
+    let metrics = http::get(node.address(), "/metrics").expect("an answer").body;
+    let kinds = metrics.lines().filter(|l| l.starts_with("etcd_server_client_requests_total{"));
+    assert!(kinds.count() < 10, "one series for all that do not exist");
+    assert_serving(&mut node).await;
+}

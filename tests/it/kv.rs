@@ -5,6 +5,7 @@ use reseed_core::testing::generate::{Source, Step, step};
 use reseed_core::testing::oracle::{self, Oracle, Reply};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
+use reseed_proto::mvccpb::Event;
 use tonic::{Code, Status};
 
 use crate::support::api::{all_keys, assert_refused, bytes};
@@ -35,6 +36,34 @@ async fn random_requests_on_the_wire_agree_with_the_oracle() {
     let bytes = script(7, 6_000);
     let answered = compare(&api, &mut oracle, Source::new(&bytes), Peer::Reseed).await;
     assert!(answered > 300, "only {answered} requests were compared");
+    watch_from_everywhere(&api, &oracle).await;
+}
+
+/// Watches from each revision that can still be read see what the oracle has listed, with the pairs
+/// that were replaced.
+async fn watch_from_everywhere(api: &Api, oracle: &Oracle) {
+    let mut stream = api.watch_stream().await;
+    let first = oracle.compacted().max(1);
+    for start_revision in first..=oracle.revision() {
+        let changes = oracle.changes_since(start_revision).expect("it can be read");
+        let expected: Vec<_> = changes
+            .into_iter()
+            .flat_map(|(_, events)| events)
+            .map(|event| Event { prev_kv: oracle.previous(&event), ..event })
+            .collect();
+        let everything = pb::WatchCreateRequest {
+            key: bytes("\0"),
+            range_end: bytes("\0"),
+            start_revision,
+            prev_kv: true,
+            ..Default::default()
+        };
+        let watch_id = stream.created(everything).await.watch_id;
+        let seen = stream.events(expected.len()).await;
+        assert_eq!(seen, expected, "from revision {start_revision}");
+        stream.cancel(watch_id).await;
+        assert!(stream.next().await.canceled);
+    }
 }
 
 /// Sends what `source` describes and holds every answer against the oracle's; how many there were.

@@ -111,7 +111,7 @@ impl Router {
         let version = match headers.get("client-api-version") {
             None => "unknown",
             Some(value) => match value.to_str() {
-                Ok(version) => version,
+                Ok(version) => countable(version),
                 Err(_) => return Some(status::of(&Error::InvalidClientApiVersion)),
             },
         };
@@ -212,4 +212,11 @@ impl http_body::Body for Answer {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// The version a client claims, if it is one that exists: each value counted is kept for ever, so
+/// clients must not be free to invent them.
+fn countable(version: &str) -> &str {
+    let minor = version.strip_prefix("3.").map(str::parse::<u8>);
+    if matches!(minor, Some(Ok(0..=99))) { version } else { "unknown" }
 }

@@ -5,13 +5,14 @@
 
 use std::path::Path;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "etcd/rpc.proto",
     "etcd/lock.proto",
     "etcd/election.proto",
     "etcd/health.proto",
     "internal/raft_log.proto",
     "internal/snapshot.proto",
+    "internal/wire.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -47,5 +47,9 @@ pub mod reseed {
     pub mod snapshot {
         include!(concat!(env!("OUT_DIR"), "/reseed.snapshot.rs"));
     }
+    /// etcd's messages in a form that is cheaper to make.
+    pub mod wire {
+        include!(concat!(env!("OUT_DIR"), "/reseed.wire.rs"));
+    }
 }
-pub use reseed::{log, snapshot};
+pub use reseed::{log, snapshot, wire};

@@ -12,6 +12,7 @@ use reseed_core::error::Error;
 use reseed_core::id::MemberId;
 use reseed_core::port::Read as _;
 use reseed_proto::etcdserverpb as pb;
+use reseed_proto::wire::EncodedRangeResponse;
 use reseed_storage::backend::Backend;
 
 use crate::config::Config;
@@ -69,6 +70,21 @@ impl State {
     pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
         let plan = self.machine.read().mvcc.plan_range(request)?;
         let mut response = plan.finish(&self.backend)?;
+        self.metrics.range_total.inc();
+        self.complete(&mut response.header);
+        Ok(response)
+    }
+
+    /// As [`State::range`], with the pairs as they are stored.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn range_encoded(
+        &self,
+        request: &pb::RangeRequest,
+    ) -> Result<EncodedRangeResponse, Error> {
+        let plan = self.machine.read().mvcc.plan_range(request)?;
+        let mut response = plan.finish_encoded(&self.backend)?;
         self.metrics.range_total.inc();
         self.complete(&mut response.header);
         Ok(response)

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use reseed_proto::mvccpb::KeyValue;
+use reseed_proto::wire::EncodedRangeResponse;
 
 use super::key_range::KeyRange;
 use super::{Store, header, record, revision};
@@ -136,6 +137,24 @@ impl RangePlan {
     }
 }
 
+impl RangePlan {
+    /// As [`Self::finish`], but gives pairs as they are stored: for most ranges nothing is decoded
+    /// only to be encoded again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_encoded(self, read: &dyn Read) -> Result<EncodedRangeResponse, Error> {
+        if self.late.is_some() || self.keys_only {
+            let pb::RangeResponse { header, kvs, more, count } = self.finish(read)?;
+            let kvs = kvs.iter().map(record::encode).collect();
+            return Ok(EncodedRangeResponse { header, kvs, more, count });
+        }
+        let kvs = records(&self.keys, read)?;
+        let count = i64::try_from(self.count).unwrap_or(i64::MAX);
+        Ok(EncodedRangeResponse { header: header(self.revision), kvs, more: self.more, count })
+    }
+}
+
 impl Late {
     /// Filters, sorts and cuts; returns whether something was cut.
     fn apply(&self, kvs: &mut Vec<KeyValue>) -> bool {
@@ -201,16 +220,18 @@ pub(crate) fn fetch(at: Revision, read: &dyn Read) -> Result<Option<KeyValue>, E
 }
 
 fn fetch_all(keys: &[Bytes], read: &dyn Read) -> Result<Vec<KeyValue>, Error> {
-    // Most ranges are of one key.
-    if let [key] = keys {
-        let record = read.get(Table::Key, key)?;
-        return Ok(alloc::vec![decode(&record.ok_or(Error::Compacted)?)?]);
-    }
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let records = read.get_many(Table::Key, keys)?;
-    records.iter().map(|record| decode(record.as_ref().ok_or(Error::Compacted)?)).collect()
+    records(keys, read)?.iter().map(decode).collect()
+}
+
+/// The records under `keys`, all of them or none.
+fn records(keys: &[Bytes], read: &dyn Read) -> Result<Vec<Bytes>, Error> {
+    let found = match keys {
+        [] => return Ok(Vec::new()),
+        // Most ranges are of one key.
+        [key] => alloc::vec![read.get(Table::Key, key)?],
+        _ => read.get_many(Table::Key, keys)?,
+    };
+    found.into_iter().map(|record| record.ok_or(Error::Compacted)).collect()
 }
 
 fn decode(record: &Bytes) -> Result<KeyValue, Error> {

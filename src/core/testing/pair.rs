@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use bytes::Bytes;
+use prost::Message;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::LogEntry;
 use reseed_proto::log::log_entry::Request;
@@ -228,7 +229,13 @@ impl Pair {
         let theirs = oracle::check_range(request).and_then(|()| self.oracle.range(request));
         let ours = check::range(request)
             .and_then(|()| self.machine.mvcc.plan_range(request))
-            .and_then(|plan| plan.finish(&self.memory))
+            .and_then(|plan| {
+                let encoded = plan.clone().finish_encoded(&self.memory);
+                let plain = plan.finish(&self.memory);
+                let bytes = plain.as_ref().map(Message::encode_to_vec);
+                assert_eq!(encoded.as_ref().map(Message::encode_to_vec), bytes, "{request:?}");
+                plain
+            })
             .map_err(|e| e.to_string());
         self.assert_same(&ours, &theirs, request);
     }

@@ -33,6 +33,16 @@ impl Services {
         self.read_index.wait().await.map_err(|error| self.refuse(error))
     }
 
+    /// Checks a range and waits until it may be read.
+    pub(super) async fn readable(
+        &self,
+        request: pb::RangeRequest,
+    ) -> Result<pb::RangeRequest, Status> {
+        check::range(&request).map_err(|error| self.refuse(error))?;
+        self.linearize(request.serializable).await?;
+        Ok(request)
+    }
+
     /// Refuses what the backend has no room for.
     pub(super) async fn admit(&self, cost: u64) -> Result<(), Status> {
         crate::quota::admit(&self.state, &self.proposer, cost)
@@ -49,9 +59,8 @@ impl pb::kv_server::Kv for Services {
         &self,
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<pb::RangeResponse>, Status> {
-        let request = request.into_inner();
-        check::range(&request).map_err(|error| self.refuse(error))?;
-        self.linearize(request.serializable).await?;
+        // The router answers `Range` by `super::range`; this is for callers of the trait.
+        let request = self.readable(request.into_inner()).await?;
         self.state.range(&request).map(Response::new).map_err(|error| self.refuse(error))
     }
 
@@ -59,10 +68,8 @@ impl pb::kv_server::Kv for Services {
         &self,
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let request = request.into_inner();
-        check::range(&request).map_err(|error| self.refuse(error))?;
-        range_stream::supported(&request)?;
-        self.linearize(request.serializable).await?;
+        range_stream::supported(request.get_ref())?;
+        let request = self.readable(request.into_inner()).await?;
         Ok(Response::new(range_stream::start(self.clone(), request)))
     }
 

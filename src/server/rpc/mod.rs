@@ -24,6 +24,7 @@ mod lease;
 mod limits;
 mod maintenance;
 pub(crate) mod methods;
+mod range;
 mod range_stream;
 pub(crate) mod route;
 pub(crate) mod status;

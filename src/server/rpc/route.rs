@@ -24,7 +24,7 @@ use tower::Service as _;
 
 use super::limits::rewrite_too_large;
 use super::methods::{Kind, Method, Methods, Service};
-use super::{Services, status};
+use super::{Services, range, status};
 use crate::http::Pages;
 use crate::metrics::Metrics;
 
@@ -37,7 +37,8 @@ pub(crate) struct Router {
 #[derive(Debug)]
 struct Inner {
     methods: Methods,
-    services: Services,
+    services: Arc<Services>,
+    receive_max: usize,
     kv: pb::kv_server::KvServer<Services>,
     watch: pb::watch_server::WatchServer<Services>,
     lease: pb::lease_server::LeaseServer<Services>,
@@ -69,7 +70,8 @@ impl Router {
                 auth: server!(auth_server::AuthServer),
                 health: HealthServer::new(services.clone()),
                 pages: Pages::new(services.clone()),
-                services,
+                services: Arc::new(services),
+                receive_max,
             }),
         }
     }
@@ -89,7 +91,7 @@ impl Router {
         method.started.inc();
         let mut response = match self.refuse_early(&method, request.headers()) {
             Some(status) => status.into_http(),
-            None => self.inner.call(method.service, request).await,
+            None => self.inner.call(&method, request).await,
         };
         rewrite_too_large(&mut response);
         let metrics = &self.inner.services.state.metrics;
@@ -123,13 +125,16 @@ impl Router {
 }
 
 impl Inner {
-    async fn call(&self, service: Service, request: Request<Incoming>) -> Response<Body> {
+    async fn call(&self, method: &Method, request: Request<Incoming>) -> Response<Body> {
         macro_rules! call {
             ($server:ident) => {
                 self.$server.clone().call(request).await
             };
         }
-        let answered: Result<Response<Body>, Infallible> = match service {
+        let answered: Result<Response<Body>, Infallible> = match method.service {
+            Service::Kv if method.name == "Range" => {
+                return range::answer(Arc::clone(&self.services), self.receive_max, request).await;
+            }
             Service::Kv => call!(kv),
             Service::Watch => call!(watch),
             Service::Lease => call!(lease),

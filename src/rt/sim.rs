@@ -18,7 +18,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::disk::Disk;
 
@@ -198,44 +198,14 @@ impl Listener {
     }
 
     pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, peer) = std::future::poll_fn(|cx| self.0.poll_accept(cx)).await?;
-        Ok((Stream(stream), peer))
+        std::future::poll_fn(|cx| self.0.poll_accept(cx)).await
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Stream(Box<dyn Duplex>);
+pub(crate) type Stream = Box<dyn Duplex>;
 
 pub(crate) async fn connect(host_port: &str) -> io::Result<Stream> {
-    world().connect(host_port).await.map(Stream)
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, from)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
+    world().connect(host_port).await
 }
 
 // ---- disk ----

@@ -34,7 +34,8 @@ fn wrong(request: &Request, response: &Response, timeline: &Timeline) -> Option<
         }
         Request::Swap { expected, .. } if response.wrote && *expected != before_revision => {
             Some(format!(
-                "{key} was swapped at revision {revision} for mod revision {expected}, was {before_revision}"
+                "{key} was swapped at revision {revision} for mod revision {expected}, \
+                 was {before_revision}"
             ))
         }
         Request::Swap { expected, .. } if !response.wrote && *expected == before_revision => Some(

@@ -43,7 +43,7 @@ impl Host {
     }
 
     pub(crate) fn read_txn(&self, request: &pb::TxnRequest) -> Result<pb::TxnResponse, Error> {
-        self.machine.txn_read_only(request, &self.memory)
+        self.machine.plan_txn(request, &self.memory)?.finish(&self.memory)
     }
 
     /// One step of physical compaction; returns the revision keys deleted.

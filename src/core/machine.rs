@@ -125,19 +125,20 @@ impl Machine {
         }
     }
 
-    /// Carries out a transaction that only reads ([`mvcc::is_read_only`]), without the log.
+    /// Decides a transaction that only reads ([`mvcc::is_read_only`]), without the log;
+    /// [`mvcc::TxnPlan::finish`] fetches the values, without the machine's lock.
     ///
     /// # Errors
     /// `Compacted`, `FutureRev`; the backend cannot be read.
-    pub fn txn_read_only(
+    pub fn plan_txn(
         &self,
         request: &pb::TxnRequest,
         read: &dyn Read,
-    ) -> Result<pb::TxnResponse, Error> {
+    ) -> Result<mvcc::TxnPlan, Error> {
         let state = self.state(read);
         let chosen = mvcc::choose(request, state)?;
         chosen.check_ranges(state)?;
-        chosen.run_ranges(state)
+        chosen.plan_ranges(state)
     }
 
     /// What the alarms let through.

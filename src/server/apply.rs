@@ -58,7 +58,13 @@ impl Applier {
                 batch = self.committed.recv() => batch,
             };
             let Some(batch) = batch else { return };
-            if let Err(error) = self.apply_batch(batch).await {
+            let applied = tokio::select! {
+                biased;
+                applied = self.apply_batch(batch) => applied,
+                // Waiting for room that nobody makes any more; the log has what is left.
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = applied {
                 self.halt.halt(error);
                 return;
             }

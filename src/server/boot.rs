@@ -20,6 +20,7 @@ use reseed_rt::{clock, disk};
 use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions};
 use reseed_storage::layout::{DataDir, LayoutError};
 use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigError};
 use crate::halt::Halt;
@@ -30,6 +31,7 @@ use crate::propose::Proposer;
 use crate::raft::driver::from_wal_entry;
 use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
+use crate::snapshot;
 use crate::state::State;
 
 /// Why a member could not start.
@@ -116,6 +118,7 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     let cluster_id = identity::cluster_id(&config);
 
     let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
+    remove_exports(&data_dir);
     let metadata = Metadata { member_id, cluster_id };
     let (wal, recovered) = open_wal(&config, &data_dir, metadata)?;
     let options = BackendOptions {
@@ -163,9 +166,21 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
         backend,
         progress,
         metrics,
+        snapshots: Arc::new(Semaphore::new(snapshot::AT_ONCE)),
         halt,
     });
     Ok(Booted { state, node, wal, data_dir })
+}
+
+/// Removes snapshot files that a crash left behind; one that stays costs space only.
+fn remove_exports(data_dir: &DataDir) {
+    let (disk, dir) = (disk::disk(), data_dir.snap());
+    for name in disk.list(&dir).unwrap_or_default() {
+        if name.starts_with(snapshot::EXPORT.0) && name.ends_with(snapshot::EXPORT.1) {
+            let removed = disk.remove(&dir.join(&name));
+            tracing::info!(name, ok = removed.is_ok(), "removed an unfinished snapshot");
+        }
+    }
 }
 
 fn open_wal(

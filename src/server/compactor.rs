@@ -73,7 +73,12 @@ impl Compactor {
                 () = self.scheduled.notified() => {}
             }
             while !self.step() {
-                if self.state.backend.room().await.is_err() {
+                let room = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    room = self.state.backend.room() => room,
+                };
+                if room.is_err() {
                     // The flusher has halted the member.
                     return;
                 }

@@ -21,12 +21,15 @@ pub(crate) struct Flusher {
     pub(crate) state: Arc<State>,
     pub(crate) driver: Sender<Event>,
     pub(crate) halt: Halt,
+    /// The log begins after this entry.
+    pub(crate) marked_at: u64,
 }
 
 impl Flusher {
     /// Runs until `stop`, flushes once more, and returns; halts the member if a flush fails.
     pub(crate) async fn run(self, stop: Stop) {
-        let mut truncated_at = self.state.backend.persisted().index;
+        let mut truncated_at = self.marked_at;
+        let mut was_full = false;
         loop {
             let interval = self.state.config.backend_batch_interval;
             let stopping = tokio::select! {
@@ -40,9 +43,12 @@ impl Flusher {
                 return;
             }
             match self.flush().await {
-                Ok(()) => {}
+                Ok(()) => was_full = false,
                 Err(BackendError::Full) => {
-                    tracing::warn!("the disk is full: writes are refused until there is space");
+                    if !was_full {
+                        tracing::warn!("the disk is full: writes are refused until there is space");
+                    }
+                    was_full = true;
                 }
                 Err(error) => {
                     self.halt.halt(error);
@@ -54,9 +60,11 @@ impl Flusher {
             }
             let persisted = self.state.backend.persisted().index;
             if persisted >= truncated_at + self.state.config.snapshot_count {
-                truncated_at = persisted;
-                // A driver that is gone has nothing to truncate.
-                drop(self.driver.send(Event::Persisted { index: persisted }).await);
+                // Never waits for the driver, which may wait for apply, which may wait for room
+                // here; a queue that is full is tried again after the next flush.
+                if self.driver.try_send(Event::Persisted { index: persisted }).is_ok() {
+                    truncated_at = persisted;
+                }
             }
         }
     }

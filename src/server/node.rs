@@ -97,6 +97,12 @@ impl Server {
             }),
             halt: halt.clone(),
         };
+        let flusher = Flusher {
+            state: Arc::clone(&state),
+            driver: events.clone(),
+            halt: halt.clone(),
+            marked_at: node.log().truncated(),
+        };
         let driver = Driver {
             node,
             wal,
@@ -110,7 +116,6 @@ impl Server {
             catchup_entries: state.config.snapshot_catchup_entries,
             sync_writes: !state.config.unsafe_no_fsync,
         };
-        let flusher = Flusher { state: Arc::clone(&state), driver: events, halt: halt.clone() };
 
         let driver_stop = log.clone();
         let flusher_stop = log.clone();
@@ -168,12 +173,17 @@ impl Server {
     /// everything that was committed at start.
     pub async fn ready(&self) {
         let mut ticks = reseed_rt::clock::interval(Duration::from_millis(5));
-        while self.state.progress.leader() == 0 || self.state.progress.applied() == 0 {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                _ = ticks.tick() => {}
+        let progress = &self.state.progress;
+        let led = async {
+            while progress.leader() == 0 || progress.committed() == 0 {
+                ticks.tick().await;
             }
+            progress.wait_applied(progress.committed()).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = led => {}
         }
     }
 

@@ -27,10 +27,9 @@ impl ReadIndex {
     /// # Errors
     /// [`Error::Timeout`] if no quorum confirmed in time, [`Error::Stopped`] at shutdown.
     pub(crate) async fn wait(&self) -> Result<(), Error> {
-        if self.progress.leads_alone() {
+        if self.progress.leads_alone() && self.progress.applied() >= self.progress.committed() {
             // Raft answers a lone voter's ReadIndex at once with its commit index; taking it from
             // here saves the way to the driver's thread and back, which costs more than the read.
-            self.progress.wait_applied(self.progress.committed()).await;
             return Ok(());
         }
         let confirmed = clock::timeout(self.timeout, async {

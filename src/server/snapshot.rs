@@ -17,6 +17,7 @@ use reseed_rt::clock::Instant;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
 use reseed_storage::backend::{CHECKSUM_BYTES, ExportInfo};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use crate::state::State;
@@ -24,12 +25,21 @@ use crate::state::State;
 /// Bytes of one chunk (etcd's).
 const CHUNK_BYTES: usize = 32 << 10;
 
+/// Name of a temporary file begins and ends with these; boot removes what a crash left.
+pub(crate) const EXPORT: (&str, &str) = ("export-", ".tmp");
+
+/// Exports that may exist at once.
+pub(crate) const AT_ONCE: usize = 2;
+
 /// Removes the temporary file, whatever happens to the stream.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if let Err(error) = disk::disk().remove(&self.0) {
+        let removed = disk::disk().remove(&self.0);
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             tracing::warn!(path = %self.0.display(), %error, "a snapshot file stays behind");
         }
     }
@@ -40,6 +50,8 @@ struct Sending {
     sent: u64,
     total: u64,
     _temporary: Temporary,
+    /// Few at a time: each is a copy of the store on the member's disk.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Exports the store and returns its chunks.
@@ -49,10 +61,17 @@ pub(crate) async fn start(
     let failed = |error: &dyn std::fmt::Display| Status::unknown(format!("snapshot: {error}"));
     let began = Instant::now();
     let unique = reseed_rt::rng::u64();
-    let path = state.config.data_dir.join("member/snap").join(format!("export-{unique:016x}.tmp"));
+    let path = state
+        .config
+        .data_dir
+        .join("member/snap")
+        .join(format!("{}{unique:016x}{}", EXPORT.0, EXPORT.1));
     let exporting = Arc::clone(&state);
     let to = path.clone();
+    let permit = state.snapshots.clone().acquire_owned().await;
     let exported = task::blocking(move || {
+        // Made here, so that it is removed even if the client is gone when the export ends.
+        let temporary = Temporary(to.clone());
         let (view, revision, compact_revision) = {
             let machine = exporting.machine.read();
             let mvcc = &machine.mvcc;
@@ -65,16 +84,15 @@ pub(crate) async fn start(
             revision,
             compact_revision,
         };
-        view.export_blocking(&*disk::disk(), &to, &info)
+        view.export_blocking(&*disk::disk(), &to, &info).map(|_| temporary)
     })
     .await;
-    let temporary = Temporary(path.clone());
-    exported.map_err(|error| failed(&error))?;
+    let temporary = exported.map_err(|error| failed(&error))?;
     disk::settle().await;
     state.metrics.backend_snapshot.observe(began.elapsed().as_secs_f64());
     let file = disk::disk().open(&path, OpenMode::Read).map_err(|error| failed(&error))?;
     let total = file.len().map_err(|error| failed(&error))?;
-    let sending = Sending { file, sent: 0, total, _temporary: temporary };
+    let sending = Sending { file, sent: 0, total, _temporary: temporary, _permit: permit.ok() };
     let chunks = stream::unfold(Some(sending), |sending| async {
         let mut sending = sending?;
         if sending.sent == sending.total {

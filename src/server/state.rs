@@ -10,15 +10,21 @@ use parking_lot::RwLock;
 use reseed_core::Machine;
 use reseed_core::error::Error;
 use reseed_core::id::MemberId;
+use reseed_core::mvcc::RangePlan;
 use reseed_core::port::Read as _;
 use reseed_proto::etcdserverpb as pb;
+use reseed_proto::etcdserverpb::request_op::Request as Op;
 use reseed_proto::wire::EncodedRangeResponse;
 use reseed_storage::backend::Backend;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::halt::Halt;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
+
+/// Times a read of now is planned again before it is given up.
+const PLANS_MAX: usize = 16;
 
 /// The state of one member.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub struct State {
     pub progress: Arc<Progress>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Leave to make a snapshot file.
+    pub(crate) snapshots: Arc<Semaphore>,
     /// Stops the member when it can no longer keep its promises.
     pub(crate) halt: Halt,
 }
@@ -68,9 +76,7 @@ impl State {
     /// # Errors
     /// The requested revision is compacted or in the future, or the backend cannot be read.
     pub fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
-        let plan = self.machine.read().mvcc.plan_range(request)?;
-        let mut response = plan.finish(&self.backend)?;
-        self.metrics.range_total.inc();
+        let mut response = self.read_range(request, |plan| plan.finish(&self.backend))?;
         self.complete(&mut response.header);
         Ok(response)
     }
@@ -83,11 +89,36 @@ impl State {
         &self,
         request: &pb::RangeRequest,
     ) -> Result<EncodedRangeResponse, Error> {
-        let plan = self.machine.read().mvcc.plan_range(request)?;
-        let mut response = plan.finish_encoded(&self.backend)?;
-        self.metrics.range_total.inc();
+        let mut response = self.read_range(request, |plan| plan.finish_encoded(&self.backend))?;
         self.complete(&mut response.header);
         Ok(response)
+    }
+
+    fn read_range<T>(
+        &self,
+        request: &pb::RangeRequest,
+        finish: impl Fn(RangePlan) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.metrics.range_total.inc();
+        let reads_now = request.revision <= 0;
+        plan_again(reads_now, || {
+            let plan = self.machine.read().mvcc.plan_range(request)?;
+            finish(plan)
+        })
+    }
+
+    /// Answers a transaction that only reads.
+    ///
+    /// # Errors
+    /// As [`State::range`].
+    pub(crate) fn read_txn(&self, request: &pb::TxnRequest) -> Result<pb::TxnResponse, Error> {
+        let mut ops = request.success.iter().chain(&request.failure);
+        let reads_now = ops
+            .all(|op| matches!(&op.request, Some(Op::RequestRange(range)) if range.revision <= 0));
+        plan_again(reads_now, || {
+            let plan = self.machine.read().plan_txn(request, &self.backend)?;
+            plan.finish(&self.backend)
+        })
     }
 
     /// Whether this member only learns and does not vote.
@@ -108,4 +139,17 @@ impl State {
     pub(crate) fn probe_backend(&self) -> Result<(), Error> {
         self.backend.get(reseed_core::port::Table::Meta, b"probe").map(drop).map_err(Error::from)
     }
+}
+
+/// Plans under the machine's lock, fetches without it. A read of *now* that a write and a
+/// compaction overtook in between is planned again: only who asked for a revision may be told that
+/// it is compacted.
+fn plan_again<T>(reads_now: bool, read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 0..PLANS_MAX {
+        match read() {
+            Err(Error::Compacted) if reads_now => {}
+            done => return done,
+        }
+    }
+    Err(Error::Timeout)
 }

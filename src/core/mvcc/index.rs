@@ -105,18 +105,25 @@ impl Index {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let mut gone = Vec::new();
         let mut last = None;
-        let mut visited = 0;
+        let (mut visited, mut dropped, mut is_over) = (0, 0, true);
         for (key, index) in self.keys.range_mut::<[u8], _>((from, Bound::Unbounded)) {
-            if visited == keys_max {
+            // Long histories count by what goes of them: a step is bounded in changes, too, but for
+            // the history of its last key.
+            if visited == keys_max || dropped >= keys_max {
+                is_over = false;
                 break;
             }
             visited += 1;
-            if !index.compact(main, &mut removed) {
+            let mut count = |change| {
+                dropped += 1;
+                removed(change);
+            };
+            if !index.compact(main, &mut count) {
                 gone.push(key.clone());
             }
             last = Some(key);
         }
-        let last = last.filter(|_| visited == keys_max).cloned();
+        let last = last.filter(|_| !is_over).cloned();
         for key in gone {
             self.keys.remove(&key);
         }

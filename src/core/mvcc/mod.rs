@@ -71,7 +71,7 @@ pub use hash::{HashPlan, Hashed};
 pub use history::{HistoryLimits, RevisionEvents, Span, events_between};
 pub use key_range::KeyRange;
 pub use range::RangePlan;
-pub use txn::{is_read_only, is_serializable};
+pub use txn::{TxnPlan, is_read_only, is_serializable};
 
 pub(crate) use txn::{State, choose};
 pub(crate) use write::Write;

@@ -55,6 +55,39 @@ pub(crate) struct Chosen<'r> {
     nested: Vec<Self>,
 }
 
+/// A read-only transaction that is decided; only the values of its ranges are missing.
+#[derive(Clone, Debug)]
+pub struct TxnPlan {
+    revision: i64,
+    succeeded: bool,
+    ranges: Vec<RangePlan>,
+}
+
+impl TxnPlan {
+    /// How many values will be fetched.
+    pub fn len(&self) -> usize {
+        self.ranges.iter().map(RangePlan::len).sum()
+    }
+
+    /// Whether no value will be fetched.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fetches the values and finishes the answer; its header carries the revision only.
+    ///
+    /// # Errors
+    /// `Compacted` if a value vanished since the plan was made; the backend cannot be read.
+    pub fn finish(self, read: &dyn Read) -> Result<pb::TxnResponse, Error> {
+        let mut responses = Vec::with_capacity(self.ranges.len());
+        for plan in self.ranges {
+            let response = Some(Response::ResponseRange(plan.finish(read)?));
+            responses.push(pb::ResponseOp { response });
+        }
+        Ok(pb::TxnResponse { header: header(self.revision), succeeded: self.succeeded, responses })
+    }
+}
+
 /// Decides every branch of `request`.
 pub(crate) fn choose<'r>(
     request: &'r pb::TxnRequest,
@@ -128,19 +161,16 @@ impl Chosen<'_> {
         Ok(pb::TxnResponse { header: header(0), succeeded: self.succeeded, responses })
     }
 
-    /// Carries out a path on which there are only ranges.
-    pub(crate) fn run_ranges(&self, state: State<'_>) -> Result<pb::TxnResponse, Error> {
-        let mut responses = Vec::with_capacity(self.ops.len());
+    /// Plans a path on which there are only ranges.
+    pub(crate) fn plan_ranges(&self, state: State<'_>) -> Result<TxnPlan, Error> {
+        let mut ranges = Vec::with_capacity(self.ops.len());
         for op in self.ops {
             let Some(Request::RequestRange(range)) = &op.request else {
                 return Err(broken(format_args!("a read-only transaction holds {op:?}")));
             };
-            let plan = RangePlan::new(state.store, range, state.store.revision)?;
-            let response = Some(Response::ResponseRange(plan.finish(state.read)?));
-            responses.push(pb::ResponseOp { response });
+            ranges.push(RangePlan::new(state.store, range, state.store.revision)?);
         }
-        let header = header(state.store.revision);
-        Ok(pb::TxnResponse { header, succeeded: self.succeeded, responses })
+        Ok(TxnPlan { revision: state.store.revision, succeeded: self.succeeded, ranges })
     }
 
     fn each(&self, check: &mut dyn FnMut(&Request) -> Result<(), Error>) -> Result<(), Error> {

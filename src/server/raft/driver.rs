@@ -8,6 +8,7 @@
 //!   events ──► Node (pure) ──► WAL append ──► one sync ──► committed ──► apply queue
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,11 +49,16 @@ pub(crate) enum Event {
 /// Events taken per turn: enough to batch whatever a sync's worth of time brings.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Bytes of proposals per turn, so that one batch stays well below a WAL segment.
+/// Bytes of proposals after which a turn ends, so that a batch stays well below a WAL segment.
 const BYTES_PER_TURN: usize = 8 << 20;
 
-/// What the log adds to one entry's data, at most.
-const FRAME_BYTES_MAX: usize = 64;
+/// What the log adds to one entry's data, at most: two headers and alignment.
+const ENTRY_OVERHEAD_BYTES: usize =
+    wal::FRAME_HEADER_BYTES + wal::ENTRY_HEADER_BYTES + wal::FRAME_ALIGN;
+
+/// Room kept beside a batch for what follows it into the log without being proposed: hard states,
+/// a mark, and the end of the segment.
+const BATCH_OVERHEAD_BYTES: usize = 1024;
 
 /// Ticks after which an unanswered read round is asked for again; etcd's 500 ms.
 const READ_RETRY_TICKS: usize = 5;
@@ -84,8 +90,11 @@ struct Turn {
 impl Driver {
     /// Runs until `stop`; halts the member if the log can no longer be trusted.
     pub(crate) async fn run(mut self, stop: Stop) {
-        if let Err(error) = self.run_until(&stop).await {
-            self.halt.halt(error);
+        match self.run_until(&stop).await {
+            // Apply may stop first; what it did not apply is in the log.
+            Err(DriverError::ApplyIsGone) if stop.is_cancelled() => {}
+            Err(error) => self.halt.halt(error),
+            Ok(()) => {}
         }
     }
 
@@ -93,21 +102,25 @@ impl Driver {
         self.node.campaign_if_alone()?;
         let mut reads = Reads::default();
         let mut ticks = interval(self.tick);
-        let mut gathered = Vec::with_capacity(EVENTS_PER_TURN);
+        let mut received = Vec::with_capacity(EVENTS_PER_TURN);
+        let mut gathered = VecDeque::with_capacity(EVENTS_PER_TURN);
         loop {
             self.carry_out(&mut reads).await?;
-            let has_leader = self.node.leader() != 0;
+            let takes_more = self.node.leader() != 0 && gathered.is_empty();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
                 // Without a leader proposals wait in the queue, until one is elected or their
                 // callers give up (as etcd does).
-                n = self.events.recv_many(&mut gathered, EVENTS_PER_TURN), if has_leader => {
+                n = self.events.recv_many(&mut received, EVENTS_PER_TURN), if takes_more => {
                     if n == 0 {
                         return Ok(());
                     }
+                    gathered.extend(received.drain(..));
                 }
+                // What the last turn had no room for needs no waiting.
+                () = std::future::ready(()), if !gathered.is_empty() => {}
             }
             if !gathered.is_empty() {
                 self.take_turn(&mut gathered, &mut reads)?;
@@ -123,54 +136,55 @@ impl Driver {
         }
     }
 
+    /// Takes events until their proposals make a batch; the rest waits for the next turn.
     fn take_turn(
         &mut self,
-        gathered: &mut Vec<Event>,
+        gathered: &mut VecDeque<Event>,
         reads: &mut Reads,
     ) -> Result<(), DriverError> {
         let mut turn = Turn::default();
-        for event in gathered.drain(..) {
+        while turn.bytes < BYTES_PER_TURN
+            && let Some(event) = gathered.pop_front()
+        {
             match event {
                 Event::Propose { id, payload } => {
-                    turn.bytes += payload.len();
+                    turn.bytes += payload.len() + ENTRY_OVERHEAD_BYTES;
                     turn.ids.push(id);
                     turn.payloads.push(payload);
-                    if turn.bytes >= BYTES_PER_TURN {
-                        self.propose(&mut turn);
-                    }
                 }
                 Event::Read(waiter) => reads.arrive(waiter),
                 Event::Persisted { index } => turn.persisted = Some(index),
             }
         }
-        self.propose(&mut turn);
+        let persisted = turn.persisted;
+        self.propose(turn)?;
         if let Some(context) = reads.begin() {
             self.node.read_index(context);
         }
-        if let Some(index) = turn.persisted {
-            self.truncate(index)?;
-        }
-        Ok(())
+        persisted.map_or(Ok(()), |index| self.truncate(index))
     }
 
     /// Hands the gathered payloads to raft as one message, if the WAL has room for them.
-    fn propose(&mut self, turn: &mut Turn) {
-        let payloads = std::mem::take(&mut turn.payloads);
-        let ids = std::mem::take(&mut turn.ids);
-        let bytes = std::mem::take(&mut turn.bytes);
-        if payloads.is_empty() {
-            return;
+    fn propose(&mut self, turn: Turn) -> Result<(), DriverError> {
+        if turn.payloads.is_empty() {
+            return Ok(());
         }
         // Room is made before raft takes the entries: what raft has taken cannot be refused.
-        if let Err(error) = self.wal.reserve((bytes + payloads.len() * FRAME_BYTES_MAX) as u64) {
-            tracing::warn!(%error, "no room in the write-ahead log, writes are refused");
-            self.waiters.refuse(&ids, &Error::NoSpace);
-            return;
+        match self.wal.reserve((turn.bytes + BATCH_OVERHEAD_BYTES) as u64) {
+            Ok(()) => {}
+            Err(error @ wal::WalError::Full) => {
+                tracing::debug!(%error, "writes are refused");
+                self.waiters.refuse(&turn.ids, &Error::NoSpace);
+                return Ok(());
+            }
+            // A failed write or sync is final.
+            Err(error) => return Err(error.into()),
         }
-        if self.node.propose(payloads).is_err() {
-            self.metrics.proposals_failed.inc_by(ids.len() as u64);
-            self.waiters.refuse(&ids, &Error::NoLeader);
+        if self.node.propose(turn.payloads).is_err() {
+            self.metrics.proposals_failed.inc_by(turn.ids.len() as u64);
+            self.waiters.refuse(&turn.ids, &Error::NoLeader);
         }
+        Ok(())
     }
 
     /// Carries out outputs until raft has no more.
@@ -247,7 +261,12 @@ impl Driver {
         let log = self.node.log();
         let Some(term) = log.term_of(index) else { return Ok(()) };
         let conf_state = Bytes::from(log.conf_state().encode_to_vec());
-        self.wal.mark(Mark { index, term, conf_state })?;
+        match self.wal.mark(Mark { index, term, conf_state }) {
+            Ok(()) => {}
+            // Without the mark the log stays as long as it is; the next flush tries again.
+            Err(wal::WalError::Full) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
         self.wal.sync()?;
         self.wal.release(index)?;
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));

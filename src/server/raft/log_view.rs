@@ -42,6 +42,11 @@ impl LogView {
         self.truncated_index + self.entries.len() as u64
     }
 
+    /// Index up to which entries are gone.
+    pub(crate) fn truncated(&self) -> u64 {
+        self.truncated_index
+    }
+
     /// The voters and learners as of the last applied membership change.
     pub(crate) fn conf_state(&self) -> &ConfState {
         &self.conf_state

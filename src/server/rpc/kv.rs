@@ -5,6 +5,7 @@ use reseed_core::applied::Response as Applied;
 use reseed_core::{check, mvcc, quota as cost};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request as Proposed;
+use reseed_rt::task;
 use tonic::{Request, Response, Status};
 
 use super::{Services, range_stream};
@@ -100,7 +101,9 @@ impl pb::kv_server::Kv for Services {
         check::txn(&request, &self.limits()).map_err(|error| self.refuse(error))?;
         if mvcc::is_read_only(&request) {
             self.linearize(mvcc::is_serializable(&request)).await?;
-            let read = self.state.machine.read().txn_read_only(&request, &self.state.backend);
+            // It may read much: not where other streams of its connection wait for it.
+            task::yield_now().await;
+            let read = self.state.read_txn(&request);
             let mut response = read.map_err(|error| self.refuse(error))?;
             self.state.complete(&mut response.header);
             return Ok(Response::new(response));

@@ -8,6 +8,7 @@
 mod channel;
 mod deadline;
 mod io;
+mod opened;
 mod serve;
 
 pub use channel::{ChannelOptions, channel};

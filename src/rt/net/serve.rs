@@ -35,6 +35,7 @@ pub use super::deadline::ServeBody;
 use super::{
     Exec, Listener, Stream, Timer,
     deadline::{Timed, requested},
+    opened::Opened,
 };
 use crate::{
     clock,
@@ -61,7 +62,7 @@ pub struct ServeOptions {
     pub keepalive_interval: Option<Duration>,
     /// A ping unanswered for this long closes the connection.
     pub keepalive_timeout: Duration,
-    /// An HTTP/1 client must finish its headers within this.
+    /// A client must begin to speak within this, and one of HTTP/1 finish its headers.
     pub header_read_timeout: Duration,
     /// After a stop, running requests have this long.
     pub drain_timeout: Duration,
@@ -103,7 +104,8 @@ where
         let Some((stream, peer, permit)) = accepted else { break };
         tracing::trace!(%peer, "connection");
         let service = PerConnection { service: service.clone() };
-        let connection = connection(builder.clone(), stream, service, phase.clone());
+        let connection =
+            connection(builder.clone(), stream, service, phase.clone(), options.clone());
         drop(task::spawn("connection", async move {
             connection.await;
             drop(permit);
@@ -164,6 +166,7 @@ async fn connection<S, B>(
     stream: Stream,
     service: PerConnection<S>,
     phase: Arc<Phase>,
+    options: ServeOptions,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -171,6 +174,16 @@ async fn connection<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let limit = options.header_read_timeout;
+    let opening = phase.drain.run_until_cancelled(Opened::after(stream, limit)).await;
+    let stream = match opening {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "connection said nothing");
+            return;
+        }
+        None => return,
+    };
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut drain = pin!(phase.drain.cancelled());
     let mut kill = pin!(phase.kill.cancelled());

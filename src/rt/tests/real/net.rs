@@ -225,3 +225,19 @@ async fn garbage_ends_its_own_connection_only() {
     }
     no_hang(server.client().check(ask(""))).await.expect("the others do not notice");
 }
+
+/// Silent, or stuck inside HTTP/2's preface: neither keeps its place among the connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let header_read_timeout = Duration::from_millis(50);
+    let options = ServeOptions { header_read_timeout, ..ServeOptions::default() };
+    let server = Running::start(options).await;
+    for said in [b"".as_slice(), b"PRI * HT"] {
+        let mut stream = connect(&server.address).await.expect("it listens");
+        stream.write_all(said).await.expect("the kernel takes it");
+        let mut rest = Vec::new();
+        // Closed or reset: both end it.
+        let _ended = no_hang(stream.read_to_end(&mut rest)).await;
+    }
+    no_hang(server.client().check(ask(""))).await.expect("the others do not notice");
+}

@@ -1,0 +1,96 @@
+//! A connection that has said something: its first bytes, then the rest.
+//!
+//! Which protocol a client speaks shows in its first bytes, and hyper waits for them without a
+//! limit: a client that connects and is silent, or stops inside HTTP/2's preface, would keep its
+//! place for ever. So the first bytes are awaited here, within a limit, and then read again.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::Stream;
+use crate::clock;
+
+/// What a client of HTTP/2 says first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A stream whose first bytes have been read, and are read again.
+#[derive(Debug)]
+pub(super) struct Opened {
+    first: Bytes,
+    stream: Stream,
+}
+
+impl Opened {
+    /// Waits until the client has sent HTTP/2's preface, or something else, or nothing more.
+    ///
+    /// # Errors
+    /// `TimedOut` after `limit`; that of the stream.
+    pub(super) async fn after(mut stream: Stream, limit: Duration) -> io::Result<Self> {
+        let mut first = BytesMut::with_capacity(1024);
+        let reading = async {
+            while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+                if stream.read_buf(&mut first).await? == 0 {
+                    break;
+                }
+            }
+            io::Result::Ok(())
+        };
+        clock::timeout(limit, reading)
+            .await
+            .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(Self { first: first.freeze(), stream })
+    }
+}
+
+impl AsyncRead for Opened {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let n = self.first.len().min(into.remaining());
+        into.put_slice(&self.first[..n]);
+        self.first.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Opened {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

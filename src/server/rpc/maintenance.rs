@@ -15,6 +15,15 @@ use super::{Services, status};
 use crate::{hash, snapshot};
 
 impl Services {
+    /// A view that a full disk has taken away halts nobody: what is wrong with the backend itself,
+    /// the flusher finds out.
+    fn refuse_hash(&self, error: Error) -> Status {
+        match error {
+            Error::Backend(error) => Status::unavailable(format!("hash: {error}")),
+            error => self.refuse(error),
+        }
+    }
+
     /// What `Status` lists as errors: a missing leader and every alarm.
     fn status_errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
@@ -84,11 +93,15 @@ impl pb::maintenance_server::Maintenance for Services {
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
         let state = self.state.clone();
         let began = Instant::now();
-        state.metrics.defrag_inflight.set(1);
-        let backend = state.backend.clone();
-        let done = task::blocking(move || backend.defragment_blocking()).await;
-        state.metrics.defrag_inflight.set(0);
-        state.metrics.backend_defrag.observe(began.elapsed().as_secs_f64());
+        // All of it inside: a client that gives up ends only its waiting.
+        let done = task::blocking(move || {
+            state.metrics.defrag_inflight.set(1);
+            let done = state.backend.defragment_blocking();
+            state.metrics.defrag_inflight.set(0);
+            state.metrics.backend_defrag.observe(began.elapsed().as_secs_f64());
+            done
+        })
+        .await;
         reseed_rt::disk::settle().await;
         match done {
             // etcd's answer has no header.
@@ -105,7 +118,7 @@ impl pb::maintenance_server::Maintenance for Services {
         let state = self.state.clone();
         let hash = task::blocking(move || hash::everything(&state)).await;
         self.state.metrics.hash.observe(began.elapsed().as_secs_f64());
-        let hash = hash.map_err(|error| self.refuse(error))?;
+        let hash = hash.map_err(|error| self.refuse_hash(error))?;
         Ok(Response::new(pb::HashResponse { header: Some(self.state.header()), hash }))
     }
 
@@ -118,7 +131,7 @@ impl pb::maintenance_server::Maintenance for Services {
         let revision = request.get_ref().revision;
         let hashed = task::blocking(move || hash::by_revision(&state, revision)).await;
         self.state.metrics.hash_rev.observe(began.elapsed().as_secs_f64());
-        let mut response = hashed.map_err(|error| self.refuse(error))?;
+        let mut response = hashed.map_err(|error| self.refuse_hash(error))?;
         response.header = Some(self.state.header());
         Ok(Response::new(response))
     }

@@ -26,19 +26,23 @@ impl pb::watch_server::Watch for Services {
         request: Request<Streaming<pb::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let opened = self.watch.open().await;
-        let (requests, responses) = opened.map_err(|error| self.refuse(error))?;
+        let (requests, mut responses) = opened.map_err(|error| self.refuse(error))?;
         let ended = Stop::new();
         let stops = Stops { server: self.stop.clone(), ended: ended.clone() };
         // It ends with the responses, which hold the guard, or with the server.
         drop(task::spawn("watch-requests", pass_on(request.into_inner(), requests, stops)));
-        let state = Some((responses, ended.drop_guard()));
-        let responses = stream::unfold(state, |state| async {
+        let guard = ended.drop_guard();
+        // Headers go out with the first answer, as etcd's do: clients take the call's return for
+        // the news that their watcher stands, and write at once.
+        let first = responses.next().await?;
+        let rest = stream::unfold(Some((responses, guard)), |state| async {
             let (mut responses, guard) = state?;
             match responses.next().await {
                 Ok(response) => Some((Ok(response), Some((responses, guard)))),
                 Err(status) => Some((Err(status), None)),
             }
         });
+        let responses = stream::iter([Ok(first)]).chain(rest);
         Ok(Response::new(responses.boxed()))
     }
 }

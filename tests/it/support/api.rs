@@ -106,8 +106,9 @@ impl Api {
         });
         let client = WatchClient::new(self.channel()).max_decoding_message_size(usize::MAX);
         let mut client = client;
-        let responses = wait::within("a watch stream", client.watch(outgoing)).await;
-        WatchStream { requests, responses: responses.expect("a watch stream").into_inner() }
+        // It opens when the first answer comes, as etcd's does.
+        let opening = tokio::spawn(async move { client.watch(outgoing).await });
+        WatchStream { requests, opening: Some(opening), responses: None }
     }
 }
 
@@ -115,8 +116,12 @@ impl Api {
 #[derive(Debug)]
 pub(crate) struct WatchStream {
     requests: mpsc::Sender<pb::WatchRequest>,
-    responses: Streaming<pb::WatchResponse>,
+    opening: Option<Opening>,
+    responses: Option<Streaming<pb::WatchResponse>>,
 }
+
+type Opening =
+    tokio::task::JoinHandle<Result<tonic::Response<Streaming<pb::WatchResponse>>, Status>>;
 
 impl WatchStream {
     /// Sends one request.
@@ -152,7 +157,12 @@ impl WatchStream {
 
     /// The next answer.
     pub(crate) async fn next(&mut self) -> pb::WatchResponse {
-        let next = wait::within("a watch response", self.responses.message()).await;
+        if let Some(opening) = self.opening.take() {
+            let opened = wait::within("a watch stream", opening).await.expect("no panic");
+            self.responses = Some(opened.expect("a watch stream").into_inner());
+        }
+        let responses = self.responses.as_mut().expect("it has been opened");
+        let next = wait::within("a watch response", responses.message()).await;
         next.expect("the stream goes on").expect("the stream goes on")
     }
 

@@ -1,7 +1,8 @@
 //! `KV.Range`, the call that clients make most: what the backend stores goes out as it is.
 //!
 //! The stored form of a pair is the wire's form, so a message of ready bytes replaces the generated
-//! response (the bytes on the wire are the same): a range of a thousand keys costs a sixth less.
+//! response (the bytes on the wire are the same): decoding pairs was a seventh of the CPU of a
+//! range of a thousand keys in a profile.
 //! Everything else about the call is as in [`super::kv`].
 
 use std::sync::Arc;

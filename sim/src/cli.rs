@@ -159,7 +159,8 @@ fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 fn parse(text: &str, what: &What) -> Result<Scenario, String> {
     let mut scenario = Scenario::parse(text)?;
-    scenario.planted.extend(what.planted.iter().map(|name| name.replace('-', "_")));
+    scenario.planted.extend(what.planted.iter().cloned());
+    scenario.check_planted()?;
     Ok(scenario)
 }
 

@@ -18,6 +18,8 @@
 pub mod check;
 pub mod fingerprint;
 pub mod history;
+#[doc(hidden)]
+pub mod kv_history;
 pub mod plan;
 pub mod world;
 

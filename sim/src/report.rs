@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Violation,
-    history::{self, Event},
+    kv_history::{self as history, Event},
     plan::Plan,
     trial::Figures,
 };

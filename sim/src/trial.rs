@@ -13,6 +13,7 @@ use std::{
 };
 
 use madsim::time;
+use reseed_planted::Bug;
 use reseed_rt::clock;
 use reseed_server::{Config, Server};
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,10 @@ fn address(last: u8) -> IpAddr {
 /// Runs `plan` inside a simulation; `recorder` keeps what clients saw even if this panics.
 pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let room = Room::current();
-    room.arm_points(false, plan.planted.iter().cloned());
+    room.arm_points(false);
+    for name in &plan.planted {
+        reseed_planted::arm(Bug::named(name).expect("the scenario was checked"));
+    }
     let latency = plan.latency.0..plan.latency.1;
     let link = Link { latency, loss: plan.loss, cut: false };
     room.with_network(|network| network.set_default_link(link));

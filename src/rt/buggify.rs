@@ -2,8 +2,7 @@
 //!
 //! `if buggify::point("wal.slow_sync") { … }` is constant `false` in production, so the branch is
 //! compiled away. In simulation the run's seed decides which points are armed and how often they
-//! fire; points called `planted.*` are bugs on purpose, armed only by a run that asks for them,
-//! which proves that the checkers would see such a bug.
+//! fire. Bugs on purpose are not here but in `src/planted`.
 
 use crate::imp;
 

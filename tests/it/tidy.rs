@@ -246,15 +246,20 @@ fn tests_do_not_sleep_to_wait_for_something() {
 }
 
 /// Which of our crates, and which of others that matter for layering, a crate may name.
-const MAY_USE: [(&str, &[&str], &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str], &[&str]); 7] = [
+    ("src/planted", &[], &["tokio", "raft", "redb", "rand", "hyper"]),
     ("src/proto", &[], &["tokio", "raft", "redb", "rand", "hyper"]),
     (
         "src/core",
-        &["reseed-proto"],
+        &["reseed-proto", "reseed-planted"],
         &["tokio", "tonic", "raft", "redb", "rand", "hyper", "futures", "parking_lot", "serde"],
     ),
     ("src/rt", &[], &["raft", "redb", "prost"]),
-    ("src/storage", &["reseed-proto", "reseed-core", "reseed-rt"], &["raft", "tonic", "hyper"]),
+    (
+        "src/storage",
+        &["reseed-proto", "reseed-core", "reseed-rt", "reseed-planted"],
+        &["raft", "tonic", "hyper"],
+    ),
     (
         "src/server",
         &["reseed-proto", "reseed-core", "reseed-rt", "reseed-storage"],

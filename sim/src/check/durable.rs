@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Operation, Timeline, Violation};
-use crate::history::{OpId, Request};
+use crate::kv_history::{OpId, Request};
 
 /// Every acknowledged write is in the timeline, at its revision.
 pub(super) fn check(operations: &BTreeMap<OpId, Operation>, timeline: &Timeline) -> Vec<Violation> {

@@ -16,6 +16,7 @@
 //! map of strings and shares no code with the server. Not checked yet: leases, ranges over several
 //! keys, compaction, several members.
 
+pub mod case;
 mod durable;
 mod order;
 mod reads;
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use timeline::Timeline;
 
-use crate::history::{Change, Event, OpId, Request, Response, Version, What};
+use crate::kv_history::{Change, Event, OpId, Request, Response, Version, What};
 
 /// Something etcd promises and the history breaks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

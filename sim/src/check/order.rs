@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Operation, Timeline, Violation};
-use crate::history::OpId;
+use crate::kv_history::OpId;
 
 /// Operations of one key or of many: revisions order them all.
 pub(super) fn check(operations: &BTreeMap<OpId, Operation>, timeline: &Timeline) -> Vec<Violation> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Operation, Timeline, Violation};
-use crate::history::{OpId, Request, Response};
+use crate::kv_history::{OpId, Request, Response};
 
 /// Gets, swaps either way, and deletes that found nothing.
 pub(super) fn check(operations: &BTreeMap<OpId, Operation>, timeline: &Timeline) -> Vec<Violation> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Audit, Operation, Outcome, Violation};
-use crate::history::{Change, OpId, Version};
+use crate::kv_history::{Change, OpId, Version};
 
 /// The first revision a write can have; an empty store is at 1.
 const FIRST: i64 = 2;

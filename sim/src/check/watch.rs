@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Timeline, Violation};
-use crate::history::{Change, Event, What};
+use crate::kv_history::{Change, Event, What};
 
 /// What one watcher has seen.
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! From a scenario and a seed to the run there will be: every choice made, printable.
 
+pub mod fault;
+pub mod role;
 pub mod scenario;
 
 use std::time::Duration;

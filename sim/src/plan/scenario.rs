@@ -4,6 +4,7 @@
 //! test that never was. What is left out has the default of [`Scenario::default`]. Numbers are one
 //! value or `[least, most]`.
 
+use reseed_planted::Bug;
 use serde::Deserialize;
 
 /// The one format there is so far.
@@ -38,7 +39,7 @@ pub struct Scenario {
     pub version: u32,
     /// For reports.
     pub name: String,
-    /// Bugs on purpose, by name without `planted.`.
+    /// Bugs on purpose, by name.
     #[serde(default)]
     pub planted: Vec<String>,
     /// The server's settings.
@@ -247,7 +248,17 @@ impl Scenario {
         if scenario.workload.mix == (Mix { put: 0, get: 0, delete: 0, swap: 0 }) {
             return Err("workload.mix: all weights are zero".to_owned());
         }
+        scenario.check_planted()?;
         Ok(scenario)
+    }
+
+    /// Are there bugs of the names in `planted`?
+    ///
+    /// # Errors
+    /// The first name nobody knows.
+    pub fn check_planted(&self) -> Result<(), String> {
+        let unknown = self.planted.iter().find(|name| Bug::named(name).is_none());
+        unknown.map_or(Ok(()), |name| Err(format!("planted: there is no bug {name:?}")))
     }
 
     fn spans(&self) -> [(&'static str, Span); 22] {

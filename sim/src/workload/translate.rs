@@ -10,7 +10,7 @@ use reseed_proto::{
     mvccpb::{Event, KeyValue, event::EventType},
 };
 
-use crate::history::{Change, Version};
+use crate::kv_history::{Change, Version};
 
 /// The whole key space, as a range.
 pub(super) const EVERYTHING: (Bytes, Bytes) =

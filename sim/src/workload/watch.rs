@@ -11,7 +11,7 @@ use reseed_rt::clock;
 use tonic::{Status, Streaming};
 
 use super::{MESSAGE_BYTES_MAX, Scribe, connection, translate};
-use crate::history::{Change, What};
+use crate::kv_history::{Change, What};
 
 /// A stream that says nothing for this long is given up: its machine may have lost power, which
 /// nobody hears.

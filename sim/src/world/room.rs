@@ -1,7 +1,7 @@
 //! The plugin that holds the machine room, and the `rt::sim::World` that looks into it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -58,7 +58,6 @@ struct Chance {
     clocks: BTreeMap<NodeId, Clock>,
     next_crash: BTreeMap<NodeId, Crash>,
     points: ChaCha8Rng,
-    planted: BTreeSet<String>,
     buggify: bool,
 }
 
@@ -86,7 +85,6 @@ impl Simulator for Room {
             clocks: BTreeMap::new(),
             next_crash: BTreeMap::new(),
             points: stream(seed, "buggify"),
-            planted: BTreeSet::new(),
             buggify: false,
         };
         Self(Arc::new(Inner {
@@ -221,11 +219,9 @@ impl Room {
         lock(&self.0.chance).epochs.get(&node).copied().unwrap_or(0)
     }
 
-    /// Arms points: `buggify` the ordinary ones by chance, `planted` those named.
-    pub fn arm_points(&self, buggify: bool, planted: impl IntoIterator<Item = String>) {
-        let mut chance = lock(&self.0.chance);
-        chance.buggify = buggify;
-        chance.planted = planted.into_iter().map(|name| format!("planted.{name}")).collect();
+    /// Arms points of `rt::buggify`: by chance, which depends on the seed, or none.
+    pub fn arm_points(&self, buggify: bool) {
+        lock(&self.0.chance).buggify = buggify;
     }
 }
 
@@ -284,9 +280,6 @@ impl World for SimWorld {
     fn buggify(&self, name: &'static str) -> bool {
         let (room, _) = current();
         let mut chance = lock(&room.chance);
-        if name.starts_with("planted.") {
-            return chance.planted.contains(name);
-        }
         // A quarter of the points is armed per run, and fires a quarter of the time.
         let armed = stream(chance.seed, name).random_ratio(1, 4);
         chance.buggify && armed && chance.points.random_ratio(1, 4)

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use prost::Message as _;
 use raft::eraftpb::{Entry, HardState};
 use reseed_core::error::Error;
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::chan::{Receiver, Sender};
 use reseed_rt::clock::{Instant, interval};
-use reseed_rt::{buggify, disk, task::Stop};
+use reseed_rt::{disk, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 
 use super::node::Node;
@@ -230,7 +231,7 @@ impl Driver {
         let written: usize = entries.iter().map(|entry| entry.data.len()).sum();
         self.metrics.wal_write_bytes.add(i64::try_from(written).unwrap_or(i64::MAX));
         self.metrics.wal_write.observe(began.elapsed().as_secs_f64());
-        if must_sync && self.sync_writes && !buggify::point("planted.ack_before_sync") {
+        if must_sync && self.sync_writes && !planted::on(Bug::AckBeforeSync) {
             let began = Instant::now();
             self.wal.sync()?;
             self.metrics.wal_fsync.observe(began.elapsed().as_secs_f64());

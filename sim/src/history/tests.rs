@@ -1,0 +1,68 @@
+//! What is written is read back.
+
+use super::{
+    request::{Compare, Delete, Pair, Put, Range, Relation, Step, Target, Txn, Version},
+    *,
+};
+
+fn version() -> Version {
+    Version { value: "v".into(), mod_revision: 3, create_revision: 2, version: 2, lease: 7 }
+}
+
+fn txn() -> Txn {
+    let (key, end) = ("k".to_owned(), "\0".to_owned());
+    let compare = Compare {
+        key: key.clone(),
+        end: end.clone(),
+        is: Relation::Less,
+        target: Target::Value("w".to_owned()),
+    };
+    let range = Range { key: key.clone(), end, limit: 3, ..Range::default() };
+    let put = Put { key: key.clone(), value: "v".into(), lease: 7, ..Put::default() };
+    let delete = Delete { key, ..Delete::default() };
+    let nested = Txn { then: vec![Step::Delete(delete)], ..Txn::default() };
+    Txn {
+        compare: vec![compare],
+        then: vec![Step::Range(range), Step::Put(put)],
+        otherwise: vec![Step::Txn(nested)],
+    }
+}
+
+#[test]
+fn a_history_survives_its_file() {
+    let pair = Pair { key: "k".into(), version: version() };
+    let change =
+        Change { key: "k".into(), revision: 3, now: Some(version()), prev: Some(version()) };
+    let body = Body::Txn {
+        succeeded: true,
+        steps: vec![
+            Body::Range { kvs: vec![pair.clone()], count: 1, more: true },
+            Body::Put { prev: Some(pair) },
+        ],
+    };
+    let spec = WatchSpec { key: "k".into(), no_put: true, ..WatchSpec::default() };
+    let acquired = LockStep::Acquired { key: "l/1".into(), token: 4, lease: 7 };
+    let watch = |step| What::Watch { watch: 1, member: 2, step };
+    let whats = [
+        What::Invoke { op: 1, member: 0, request: Request::Txn(txn()) },
+        What::Invoke {
+            op: 2,
+            member: 1,
+            request: Request::Compact { revision: 3, physical: true },
+        },
+        What::Ok { op: 1, response: Response { revision: 3, body } },
+        What::Fail { op: 2, error: "no".into() },
+        What::Unknown { op: 3, error: "timeout".into() },
+        watch(WatchStep::Open { spec }),
+        watch(WatchStep::Events { revision: 3, changes: vec![change], fragment: true }),
+        watch(WatchStep::Closed),
+        What::Lock { lock: "l".into(), step: acquired },
+        What::Member { member: 0, step: MemberStep::Paused },
+        What::Healed,
+    ];
+    let events: Vec<Event> =
+        whats.into_iter().zip(1..).map(|(what, at)| Event { at, client: 1, what }).collect();
+    let mut file = Vec::new();
+    write(&events, &mut file).expect("memory takes it");
+    assert_eq!(read(file.as_slice()).expect("it is well-formed"), events);
+}

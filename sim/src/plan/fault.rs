@@ -1,0 +1,335 @@
+//! What can go wrong in a run: the catalogue of faults, as data.
+//!
+//! A plan holds a list of these with their times; `nemesis` carries them out; how often each kind
+//! fired is counted under its name ([`FaultKind::name`]), which scenarios and tables use too.
+//! Some things go wrong without being asked for: a power failure tears sectors and loses names.
+//! Those have names in [`EFFECTS`].
+//!
+//! A member is named by its number, from 0; clients' machines by theirs.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that goes wrong.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Fault {
+    /// When, from the beginning of the load.
+    #[serde(with = "millis")]
+    pub at: Duration,
+    /// What.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+}
+
+/// A file of a member's data directory, for damage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// A segment of the write-ahead log.
+    Wal,
+    /// The backend's file.
+    Backend,
+    /// Anything else: snapshots, names, locks.
+    Other,
+}
+
+/// A machine, for network faults.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Host {
+    /// A member.
+    Member(u32),
+    /// A client's machine, by its number.
+    Client(u32),
+    /// All clients' machines.
+    Clients,
+    /// Everybody else.
+    Others,
+}
+
+/// What can go wrong. Durations are true simulated time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FaultKind {
+    // ---- process ----
+    /// The power fails at the n-th change of the disk from then; the machine boots by itself.
+    PowerAtDiskOp {
+        /// Which member.
+        member: u32,
+        /// After so many more changes.
+        n: u64,
+    },
+    /// The power fails at the n-th time a task of the member is polled from then.
+    PowerAtAwait {
+        /// Which member.
+        member: u32,
+        /// After so many more polls.
+        n: u64,
+    },
+    /// The power fails at once, for so long.
+    PowerCut {
+        /// Which member.
+        member: u32,
+        /// Down for.
+        #[serde(with = "millis")]
+        down: Duration,
+    },
+    /// The program is killed, and started again after so long.
+    ProcessKill {
+        /// Which member.
+        member: u32,
+        /// Down for.
+        #[serde(with = "millis")]
+        down: Duration,
+    },
+    /// The program is asked to stop, and started again after so long.
+    Stop {
+        /// Which member.
+        member: u32,
+        /// Down for.
+        #[serde(with = "millis")]
+        down: Duration,
+    },
+    /// All its tasks stand still.
+    Pause {
+        /// Which member.
+        member: u32,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Each poll of a task takes so long: a machine with hardly any processor.
+    SlowCpu {
+        /// Which member.
+        member: u32,
+        /// Extra time a poll, microseconds.
+        micros: u64,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    // ---- disk ----
+    /// The n-th sync from then fails, and what it should have made durable is gone.
+    SyncError {
+        /// Which member.
+        member: u32,
+        /// After so many more syncs.
+        n: u64,
+    },
+    /// The n-th read from then fails with EIO.
+    ReadError {
+        /// Which member.
+        member: u32,
+        /// After so many more reads.
+        n: u64,
+    },
+    /// The n-th write or change of length from then fails with EIO.
+    WriteError {
+        /// Which member.
+        member: u32,
+        /// After so many more writes.
+        n: u64,
+    },
+    /// No room.
+    DiskFull {
+        /// Which member.
+        member: u32,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Every operation takes so many times as long.
+    SlowDisk {
+        /// Which member.
+        member: u32,
+        /// How many times.
+        factor: u32,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// The next operation of the disk takes this long.
+    DiskStall {
+        /// Which member.
+        member: u32,
+        /// How long.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Bits of a durable file flip while the member is down; it is taken down for it.
+    BitRot {
+        /// Which member.
+        member: u32,
+        /// In which file.
+        file: FileKind,
+        /// How many bits.
+        bits: u32,
+    },
+    /// From then, one write of a file lands elsewhere in it (a multiple of 512 bytes away).
+    MisdirectedWrite {
+        /// Which member.
+        member: u32,
+        /// In which file.
+        file: FileKind,
+        /// After so many more writes.
+        n: u64,
+    },
+    // ---- network ----
+    /// Nothing gets from one to the other.
+    Cut {
+        /// From.
+        from: Host,
+        /// To.
+        to: Host,
+        /// The other way neither?
+        both_ways: bool,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Segments are lost, and sent again.
+    Lossy {
+        /// Whose links, both ways.
+        host: Host,
+        /// How many of a hundred.
+        percent: u32,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Everything takes longer.
+    SlowLink {
+        /// Whose links, both ways.
+        host: Host,
+        /// Each segment so much longer, at most.
+        #[serde(with = "millis")]
+        latency: Duration,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Open connections of a machine are reset, each in the middle of what it carries.
+    Resets {
+        /// Whose.
+        host: Host,
+        /// How many at most.
+        n: u32,
+    },
+    /// A client's machine is gone without a word, for ever; another takes its place.
+    SilentDeath {
+        /// Which client.
+        client: u32,
+    },
+    /// One side of a machine's connections forgets them, the other still believes: what comes is
+    /// dropped until the believer writes and gets a reset.
+    HalfOpen {
+        /// Whose connections are forgotten.
+        host: Host,
+    },
+    /// A machine reads nothing from its sockets: backpressure.
+    SlowReader {
+        /// Which.
+        host: Host,
+        /// For.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    // ---- clocks ----
+    /// The wall clock jumps.
+    ClockJump {
+        /// Which member.
+        member: u32,
+        /// So many milliseconds, either way.
+        millis: i64,
+    },
+    /// The clock's rate changes, from then on.
+    ClockDrift {
+        /// Which member.
+        member: u32,
+        /// Parts per million, either way.
+        ppm: i32,
+    },
+}
+
+/// What goes wrong as a consequence, by name: nobody schedules it, the world counts it.
+pub const EFFECTS: [&str; 6] =
+    ["torn_write", "lost_write", "lost_name", "lost_segment", "refused_connection", "buggify"];
+
+impl FaultKind {
+    /// Names of all kinds, as counted.
+    pub const NAMES: [&str; 25] = [
+        "power_at_disk_op",
+        "power_at_await",
+        "power_cut",
+        "process_kill",
+        "stop",
+        "pause",
+        "slow_cpu",
+        "sync_error",
+        "read_error",
+        "write_error",
+        "disk_full",
+        "slow_disk",
+        "disk_stall",
+        "bit_rot",
+        "misdirected_write",
+        "cut_one_way",
+        "cut_both_ways",
+        "lossy",
+        "slow_link",
+        "resets",
+        "silent_death",
+        "half_open",
+        "slow_reader",
+        "clock_jump",
+        "clock_drift",
+    ];
+
+    /// Its name, as counted.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PowerAtDiskOp { .. } => "power_at_disk_op",
+            Self::PowerAtAwait { .. } => "power_at_await",
+            Self::PowerCut { .. } => "power_cut",
+            Self::ProcessKill { .. } => "process_kill",
+            Self::Stop { .. } => "stop",
+            Self::Pause { .. } => "pause",
+            Self::SlowCpu { .. } => "slow_cpu",
+            Self::SyncError { .. } => "sync_error",
+            Self::ReadError { .. } => "read_error",
+            Self::WriteError { .. } => "write_error",
+            Self::DiskFull { .. } => "disk_full",
+            Self::SlowDisk { .. } => "slow_disk",
+            Self::DiskStall { .. } => "disk_stall",
+            Self::BitRot { .. } => "bit_rot",
+            Self::MisdirectedWrite { .. } => "misdirected_write",
+            Self::Cut { both_ways: false, .. } => "cut_one_way",
+            Self::Cut { both_ways: true, .. } => "cut_both_ways",
+            Self::Lossy { .. } => "lossy",
+            Self::SlowLink { .. } => "slow_link",
+            Self::Resets { .. } => "resets",
+            Self::SilentDeath { .. } => "silent_death",
+            Self::HalfOpen { .. } => "half_open",
+            Self::SlowReader { .. } => "slow_reader",
+            Self::ClockJump { .. } => "clock_jump",
+            Self::ClockDrift { .. } => "clock_drift",
+        }
+    }
+}
+
+/// Durations in files: whole milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     check::Violation,
-    history::{Event, Recorder},
+    kv_history::{Event, Recorder},
     plan::{Plan, scenario::Scenario},
     report::{Report, Verdict, keep_failure},
     run::{self, Ended, Setting},

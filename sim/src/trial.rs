@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{self, Audit, Violation},
-    history::{Event, Recorder, What},
+    kv_history::{Event, Recorder, What},
     plan::{Fault, FaultKind, Plan},
     workload::{KvClient, Scribe, audit, watch_all},
     world::{

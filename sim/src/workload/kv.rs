@@ -10,7 +10,7 @@ use tonic::{Code, Status, transport::Channel};
 
 use super::{ANSWER_MAX, MESSAGE_BYTES_MAX, Scribe, connection, translate};
 use crate::{
-    history::{Request, Response, What},
+    kv_history::{Request, Response, What},
     plan::Plan,
 };
 

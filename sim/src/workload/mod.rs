@@ -19,7 +19,7 @@ pub use kv::KvClient;
 pub use watch::watch_all;
 
 use crate::{
-    history::{Event, Recorder, What},
+    kv_history::{Event, Recorder, What},
     world::Room,
 };
 

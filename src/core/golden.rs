@@ -57,8 +57,8 @@ fn run(host: &mut Host, command: &str) -> String {
         },
         parse::Command::Range(request) => print::range(&host.range(&request)),
         parse::Command::ReadTxn(request) => print::read_txn(&host.read_txn(&request)),
-        parse::Command::Scrub(keys_max) => {
-            let (deleted, done) = host.scrub(keys_max);
+        parse::Command::Scrub(budget) => {
+            let (deleted, done) = host.scrub(budget);
             let rest = if done { "done" } else { "not done" };
             format!("deleted {}, {rest}", print::names(&deleted))
         }

@@ -47,8 +47,8 @@ impl Host {
     }
 
     /// One step of physical compaction; returns the revision keys deleted.
-    pub(crate) fn scrub(&mut self, keys_max: usize) -> (Vec<Bytes>, bool) {
-        let (batch, done) = self.machine.mvcc.scrub_step(keys_max);
+    pub(crate) fn scrub(&mut self, budget: usize) -> (Vec<Bytes>, bool) {
+        let (batch, done) = self.machine.mvcc.scrub_step(budget);
         let deleted = batch.ops().iter().filter(|op| op.value.is_none());
         let deleted = deleted.map(|op| op.key.clone()).collect();
         self.memory.commit(batch);

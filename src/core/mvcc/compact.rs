@@ -2,8 +2,9 @@
 //!
 //! Applying a compaction only moves the bound below which nothing may be read; that is replicated
 //! and persisted, so it is the same everywhere. Removing what lies below is local work in bounded
-//! steps, each a batch of its own: a pass over all keys in order, with the last one visited as the
-//! cursor. A crash forgets the cursor, not the bound: the marks `scheduledCompactRev` and
+//! steps, each a batch of its own: a pass over all keys in order, with the next one to visit as
+//! the cursor. The history of one key may take many steps: the oldest changes go first, so what is
+//! left of it at any moment reads the same. A crash forgets the cursor, not the bound: the marks `scheduledCompactRev` and
 //! `finishedCompactRev` differ, and the pass begins again over what is left. A compaction that
 //! arrives during a pass does not restart it; another pass follows, so that frequent compactions
 //! cannot starve the last keys of the keyspace.
@@ -41,7 +42,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Debug)]
 struct Pass {
     target: i64,
-    cursor: Box<[u8]>,
+    next: Box<[u8]>,
 }
 
 impl Default for Progress {
@@ -83,28 +84,28 @@ impl Store {
         self.compaction.finished < self.compaction.scheduled
     }
 
-    /// One bounded step of physical compaction: visits at most `keys_max` keys, returns what to
-    /// delete, and whether there is nothing left to do. It is no entry of the log: persist the
-    /// batch with the applied index unchanged, before the next step.
+    /// One bounded step of physical compaction: visits at most `budget` keys and drops at most
+    /// `budget` changes, returns what to delete, and whether there is nothing left to do. It is no
+    /// entry of the log: persist the batch with the applied index unchanged, before the next step.
     ///
     /// # Panics
-    /// If `keys_max` is 0.
-    pub fn scrub_step(&mut self, keys_max: usize) -> (Batch, bool) {
-        assert!(keys_max > 0, "a step visits at least one key");
+    /// If `budget` is 0.
+    pub fn scrub_step(&mut self, budget: usize) -> (Batch, bool) {
+        assert!(budget > 0, "a step visits at least one key");
         let mut batch = Batch::default();
         if !self.is_scrub_pending() {
             return (batch, true);
         }
-        let (target, cursor) = match self.compaction.pass.take() {
-            Some(pass) => (pass.target, Some(pass.cursor)),
+        let (target, next) = match self.compaction.pass.take() {
+            Some(pass) => (pass.target, Some(pass.next)),
             None => (self.compaction.scheduled, None),
         };
-        let step = Step { cursor: cursor.as_deref(), keys_max, main: target };
-        let last = self.index.compact(step, |change| {
+        let step = Step { next: next.as_deref(), budget, main: target };
+        let go_on_with = self.index.compact(step, |change| {
             batch.delete(Table::Key, revision::key(change));
         });
-        match last {
-            Some(cursor) => self.compaction.pass = Some(Pass { target, cursor }),
+        match go_on_with {
+            Some(next) => self.compaction.pass = Some(Pass { target, next }),
             None => {
                 self.compaction.finished = target;
                 batch.put(Table::Meta, FINISHED, number(target));

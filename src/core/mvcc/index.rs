@@ -18,7 +18,7 @@ use core::ops::Bound;
 
 use bytes::Bytes;
 
-use super::key_index::{KeyIndex, Live};
+use super::key_index::{KeyIndex, Left, Live};
 use super::key_range::KeyRange;
 use super::revision::Change;
 use crate::id::Revision;
@@ -27,7 +27,7 @@ use crate::id::Revision;
 pub(crate) type Entry = (Box<[u8]>, KeyIndex);
 
 /// Every key there is or was since the last compaction.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     keys: BTreeMap<Box<[u8]>, KeyIndex>,
 }
@@ -95,47 +95,51 @@ impl Index {
         deleted
     }
 
-    /// Compacts at most `keys_max` keys after `cursor` to `main`, telling `removed` of every change
-    /// dropped; returns the last key visited, or `None` at the end.
+    /// Compacts to `main` the keys from `next` on: visits at most `budget` keys and drops at most
+    /// `budget` changes, telling `removed` of each. Returns the key to go on with, which may be
+    /// one half done, or `None` at the end.
     pub(crate) fn compact(
         &mut self,
-        Step { cursor, keys_max, main }: Step<'_>,
+        Step { next, budget, main }: Step<'_>,
         mut removed: impl FnMut(Change),
     ) -> Option<Box<[u8]>> {
-        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = next.map_or(Bound::Unbounded, Bound::Included);
         let mut gone = Vec::new();
-        let mut last = None;
-        let (mut visited, mut dropped, mut is_over) = (0, 0, true);
+        let mut go_on_with = None;
+        let (mut visited, mut dropped) = (0, 0);
         for (key, index) in self.keys.range_mut::<[u8], _>((from, Bound::Unbounded)) {
-            // Long histories count by what goes of them: a step is bounded in changes, too, but for
-            // the history of its last key.
-            if visited == keys_max || dropped >= keys_max {
-                is_over = false;
+            if visited == budget || dropped == budget {
+                go_on_with = Some(key.clone());
                 break;
             }
             visited += 1;
-            let mut count = |change| {
+            let changes_max = budget - dropped;
+            let count = |change| {
                 dropped += 1;
                 removed(change);
             };
-            if !index.compact(main, &mut count) {
-                gone.push(key.clone());
+            match index.compact(main, changes_max, count) {
+                Left::Nothing => gone.push(key.clone()),
+                Left::Kept => {}
+                Left::More => {
+                    go_on_with = Some(key.clone());
+                    break;
+                }
             }
-            last = Some(key);
         }
-        let last = last.filter(|_| !is_over).cloned();
         for key in gone {
             self.keys.remove(&key);
         }
-        last
+        go_on_with
     }
 }
 
 /// Where a step of compaction begins and how far it goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a> {
-    /// The last key visited before; `None` at the beginning.
-    pub(crate) cursor: Option<&'a [u8]>,
-    pub(crate) keys_max: usize,
+    /// The first key to visit; `None` at the beginning.
+    pub(crate) next: Option<&'a [u8]>,
+    /// Keys visited, and changes dropped, at most; not 0.
+    pub(crate) budget: usize,
     pub(crate) main: i64,
 }

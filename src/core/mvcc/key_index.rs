@@ -17,14 +17,15 @@
 //!
 //! Memory is counted: most keys have one change, which is stored inline in 24 bytes (main, created,
 //! sub, version; the revision's being positive makes room for the enum's tag). Only a second
-//! change costs an allocation, and compaction gives it back.
+//! change costs an allocation, and compaction gives it back. Changes are in a ring, because they
+//! leave at the front: compaction drops a few at a time without moving the rest, however many.
 //!
 //! Invariants: changes are in ascending order and never empty; `version` counts the puts of the
 //! last generation since its creation, compacted ones included, and is 0 exactly if the last
 //! change is a tombstone; a key is removed from the index when its last change is.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 use core::num::NonZeroI64;
 
 use super::revision::Change;
@@ -50,7 +51,7 @@ pub(crate) struct One {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Many {
-    changes: Vec<Packed>,
+    changes: VecDeque<Packed>,
     created: i64,
     version: i64,
 }
@@ -71,6 +72,21 @@ pub(crate) struct Live {
     pub(crate) version: i64,
 }
 
+/// What is left of a key after a step of compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing: the key goes from the index.
+    Nothing,
+    /// What stays.
+    Kept,
+    /// More to drop.
+    More,
+}
+
+/// Changes up to which compaction gives unused memory back: that copies what stays, in one go. A
+/// longer history has grown often and will again.
+const SHRINK_CHANGES_MAX: usize = 1 << 16;
+
 // The figure the essay of `index` counts with.
 const _: () = assert!(size_of::<KeyIndex>() == 24);
 
@@ -89,7 +105,7 @@ impl KeyIndex {
             }
             // A key put four thousand million times takes the long form.
             Err(_) => Self::Many(Box::new(Many {
-                changes: alloc::vec![Packed::put(live.at)],
+                changes: VecDeque::from([Packed::put(live.at)]),
                 created: live.created,
                 version: live.version,
             })),
@@ -141,7 +157,7 @@ impl KeyIndex {
             many.created = at.main;
         }
         many.version += 1;
-        many.changes.push(Packed::put(at));
+        many.changes.push_back(Packed::put(at));
         Live { at, created: many.created, version: many.version }
     }
 
@@ -155,41 +171,42 @@ impl KeyIndex {
         assert!(many.version > 0, "a key deleted twice at {at}");
         many.version = 0;
         many.created = 0;
-        many.changes.push(Packed { main: at.main, sub: at.sub, is_tombstone: true });
+        many.changes.push_back(Packed { main: at.main, sub: at.sub, is_tombstone: true });
     }
 
-    /// Drops what nobody can ask for once revisions below `main` are gone, telling `removed` of
-    /// each change; returns whether anything is left.
+    /// Drops what nobody can ask for once revisions below `main` are gone, oldest first and at most
+    /// `changes_max`, telling `removed` of each change. Every step in between reads the same from
+    /// `main` on.
     ///
     /// Kept are the put visible at `main`, and everything at or after `main`, tombstones too, so
     /// that a watch from `main` on misses nothing (etcd issues 18089, 19179).
-    pub(crate) fn compact(&mut self, main: i64, mut removed: impl FnMut(Change)) -> bool {
-        let Self::Many(many) = self else { return true };
-        let changes = &mut many.changes;
-        let first_kept = changes.partition_point(|change| change.main < main);
-        let is_visible = |i: usize| {
-            let superseded = changes.get(i + 1).is_some_and(|next| next.main == main);
-            !changes[i].is_tombstone && !superseded
-        };
-        let cut = match first_kept.checked_sub(1) {
-            Some(last_before) if is_visible(last_before) => last_before,
-            _ => first_kept,
-        };
-        changes.drain(..cut).for_each(|change| removed(change.into()));
-        if changes.is_empty() {
-            return false;
+    pub(crate) fn compact(
+        &mut self,
+        main: i64,
+        changes_max: usize,
+        removed: impl FnMut(Change),
+    ) -> Left {
+        let Self::Many(many) = self else { return Left::Kept };
+        let due = many.compactable(main);
+        let cut = due.min(changes_max);
+        many.changes.drain(..cut).map(Change::from).for_each(removed);
+        if cut < due {
+            return Left::More;
         }
-        match many.live() {
-            Some(live) if many.changes.len() == 1 => *self = Self::from_put(live),
-            _ => many.changes.shrink_to_fit(),
+        let live = many.live();
+        match many.changes.len() {
+            0 => return Left::Nothing,
+            1 if let Some(live) = live => *self = Self::from_put(live),
+            1..=SHRINK_CHANGES_MAX => many.changes.shrink_to_fit(),
+            _ => {}
         }
-        true
+        Left::Kept
     }
 
     fn make_many(&mut self) -> &mut Many {
         if let Self::One(one) = *self {
             *self = Self::Many(Box::new(Many {
-                changes: alloc::vec![Packed::put(one.live().at)],
+                changes: VecDeque::from([Packed::put(one.live().at)]),
                 created: one.created,
                 version: one.version.into(),
             }));
@@ -210,13 +227,26 @@ impl One {
 
 impl Many {
     fn live(&self) -> Option<Live> {
-        let last = self.changes.last()?;
+        let last = self.changes.back()?;
         let live = Live { at: last.at(), created: self.created, version: self.version };
         (!last.is_tombstone).then_some(live)
     }
 
+    /// How many changes, the oldest, may go once revisions below `main` are gone.
+    fn compactable(&self, main: i64) -> usize {
+        let first_kept = self.changes.partition_point(|change| change.main < main);
+        let is_visible = |i: usize| {
+            let superseded = self.changes.get(i + 1).is_some_and(|next| next.main == main);
+            !self.changes[i].is_tombstone && !superseded
+        };
+        match first_kept.checked_sub(1) {
+            Some(last_before) if is_visible(last_before) => last_before,
+            _ => first_kept,
+        }
+    }
+
     fn check_later(&self, at: Revision) {
-        let last = self.changes.last().map(Packed::at);
+        let last = self.changes.back().map(Packed::at);
         assert!(last < Some(at), "change at {at} comes after {last:?}");
     }
 }

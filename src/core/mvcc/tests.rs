@@ -12,7 +12,9 @@ use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
 use reseed_proto::mvccpb::KeyValue;
 
-use super::key_index::{KeyIndex, Live};
+use super::index::{Index, Step};
+use super::key_index::{KeyIndex, Left, Live};
+use super::key_range::KeyRange;
 use super::record::{self, Peek};
 use super::revision::{self, Change};
 use super::{HistoryLimits, Span, events_between};
@@ -127,7 +129,8 @@ fn check_compact(told: &Told, compactions: &[i64]) {
             break;
         }
         let mut removed = Vec::new();
-        is_left = index.compact(main, |change| removed.push(change));
+        let left = index.compact(main, usize::MAX, |change| removed.push(change));
+        is_left = left != Left::Nothing;
         let is_kept = |c: &Change| c.at.main >= main || visible(told, main) == Some(c.at);
         let expected: Vec<Change> = kept.iter().copied().filter(|c| !is_kept(c)).collect();
         assert_eq!(removed, expected, "{told:?} compacted to {main}");
@@ -149,7 +152,7 @@ fn a_version_beyond_the_short_form_goes_on_counting() {
     let version = i64::from(u32::MAX);
     let mut index = KeyIndex::from_put(Live { at: Revision::new(7, 0), created: 2, version });
     assert_eq!(index.put(Revision::new(8, 0)).version, version + 1);
-    assert!(index.compact(8, |_| ()));
+    assert_eq!(index.compact(8, usize::MAX, |_| ()), Left::Kept);
     assert_eq!(index.live().map(|live| live.version), Some(version + 1));
     assert_eq!(index.put(Revision::new(9, 0)).version, version + 2);
 }
@@ -242,7 +245,61 @@ fn previous_pairs_end_at_the_compact_revision() {
     assert_eq!(previous(&host, 4).as_deref(), Some("2"));
 }
 
+/// Writes to the keys 0 to 3, one revision each: a put, or else a delete of what exists.
+fn write_all(index: &mut Index, writes: &[(u8, bool)], first: i64) {
+    for (main, (key, is_put)) in (first..).zip(writes) {
+        let key = [key % 4];
+        let at = Revision::new(main, 0);
+        if *is_put {
+            index.put(&key, at);
+        } else {
+            index.delete(KeyRange::One(&key), at);
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn compaction_in_steps_ends_where_one_step_does(
+        before in prop::collection::vec((0..4_u8, any::<bool>()), 0..60),
+        between in prop::collection::vec((0..4_u8, any::<bool>()), 0..30),
+        compact_at in 2..64_i64,
+        budget in 1..6_usize,
+    ) {
+        let after = 2 + i64::try_from(before.len()).expect("short");
+        let main = compact_at.min(after - 1);
+        let mut steps = Index::default();
+        write_all(&mut steps, &before, 2);
+        let mut whole = steps.clone();
+        let mut expected = Vec::new();
+        let all = Step { next: None, budget: usize::MAX, main };
+        prop_assert_eq!(whole.compact(all, |change| expected.push(change)), None);
+        let mut removed = Vec::new();
+        let mut next: Option<alloc::boxed::Box<[u8]>> = None;
+        // Writes go on between the steps: one step, one write.
+        let mut writes = (after..).zip(&between);
+        loop {
+            let step = Step { next: next.as_deref(), budget, main };
+            let already = removed.len();
+            next = steps.compact(step, |change| removed.push(change));
+            prop_assert!(removed.len() - already <= budget, "one step drops too much");
+            for (key, main) in (0..4_u8).flat_map(|key| (main..after).map(move |at| (key, at))) {
+                let at = |index: &Index| index.get(&[key]).and_then(|one| one.at(main));
+                prop_assert_eq!(at(&steps), at(&whole), "key {} at {}", key, main);
+            }
+            if let Some((main, write)) = writes.next() {
+                write_all(&mut steps, &[*write], main);
+                write_all(&mut whole, &[*write], main);
+            }
+            if next.is_none() {
+                break;
+            }
+            prop_assert!(removed.len() <= expected.len(), "steps without end");
+        }
+        prop_assert_eq!(removed, expected);
+        prop_assert_eq!(steps, whole);
+    }
+
     #[test]
     fn revision_keys_come_back_and_sort_like_revisions(
         a in (1..i64::MAX, any::<u32>(), any::<bool>()),

@@ -2,14 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
 use crate::{
     check::Violation,
+    figures::Figures,
     kv_history::{Event, Recorder},
     plan::{Plan, scenario::Scenario},
     report::{Report, Verdict, keep_failure},
     run::{self, Ended, Setting},
     trial::{self, Trial},
-    world::Room,
 };
 
 /// What a run is besides its scenario.
@@ -26,8 +28,8 @@ pub struct Order {
 /// Runs `scenario` and judges it.
 #[must_use]
 pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
-    let (tell, told) = std::sync::mpsc::channel();
-    let drawn = scenario.clone();
+    let plan = draw(scenario, order.seed);
+    let running = plan.clone();
     let recorder = Recorder::default();
     let recording = recorder.clone();
     let setting = Setting {
@@ -35,20 +37,11 @@ pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
         time_limit: Duration::from_secs(scenario.limits.sim_seconds),
         trace: order.trace.clone(),
     };
-    let ended = run::simulate(setting, move || async move {
-        let plan = Plan::draw(&drawn, &mut Room::current().stream("plan"));
-        // The receiver outlives the simulation.
-        let _told = tell.send(plan.clone());
-        trial::run(plan, recording).await
-    });
+    let ended = run::simulate(setting, move || async move { trial::run(running, recording).await });
     let history = recorder.events();
     let report = judge(scenario, order.seed, &ended, &history);
     if order.keep && report.verdict != Verdict::Pass {
-        let kept = told
-            .recv()
-            .map_err(|_| std::io::Error::other("there was no plan"))
-            .and_then(|plan| keep_failure(&report, &plan, &history));
-        match kept {
+        match keep_failure(&report, &plan, &history) {
             Ok(dir) => eprintln!("kept in {}", dir.display()),
             Err(error) => eprintln!("cannot keep the failure: {error}"),
         }
@@ -56,12 +49,17 @@ pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
     report
 }
 
+/// What `seed` makes of `scenario`.
+fn draw(scenario: &Scenario, seed: u64) -> Plan {
+    Plan::draw(scenario, seed, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
 fn judge(scenario: &Scenario, seed: u64, ended: &Ended<Trial>, history: &[Event]) -> Report {
     let (violations, figures) = match &ended.output {
-        Ok(trial) => (trial.violations.clone(), trial.figures),
+        Ok(trial) => (trial.violations.clone(), trial.figures.clone()),
         Err(panic) => {
-            let mut figures = trial::Figures::default();
-            figures.count(history);
+            let mut figures = Figures::default();
+            trial::count(&mut figures, history);
             (vec![of_panic(panic)], figures)
         }
     };

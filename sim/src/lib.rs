@@ -7,6 +7,7 @@
 //! - `run`: one simulation in this process; `sysint`: what that needs of libc;
 //! - [`plan`]: scenario files, and what a seed makes of them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
+//! - [`figures`]: what a run counts;
 //! - `selftest`: the world proven with a tiny service instead of the server;
 //! - `judge`, `report`: from a trial to a verdict, and how it is told and kept;
 //! - `fleet`, `swarm`: many simulations, a process each; `cli`: the command.
@@ -16,6 +17,7 @@
 //! server, and the server none of its.
 
 pub mod check;
+pub mod figures;
 pub mod fingerprint;
 pub mod history;
 #[doc(hidden)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Violation,
+    figures::Figures,
     kv_history::{self as history, Event},
     plan::Plan,
-    trial::Figures,
 };
 
 /// How a run ended.
@@ -82,7 +82,8 @@ impl Report {
             Verdict::Nondeterminism => "NONDETERMINISM",
         };
         let Figures { acknowledged, unknown, watched, revision, crashes, .. } = figures;
-        let Figures { torn_writes, lost_writes, lost_names, .. } = figures;
+        let [torn_writes, lost_writes, lost_names] = ["torn_write", "lost_write", "lost_name"]
+            .map(|name| figures.fired.get(name).copied().unwrap_or(0));
         format!(
             "{word} {scenario} seed {seed} {fingerprint}: {sim_secs:.0} s simulated in \
              {cpu_secs:.1} s, {acknowledged} answered, {unknown} unknown, {watched} watched, \

@@ -53,9 +53,10 @@ impl Summary {
         self.unknown += figures.unknown;
         self.watched += figures.watched;
         self.crashes += figures.crashes;
-        self.torn_writes += figures.torn_writes;
-        self.lost_writes += figures.lost_writes;
-        self.lost_names += figures.lost_names;
+        let fired = |name| figures.fired.get(name).copied().unwrap_or(0);
+        self.torn_writes += fired("torn_write");
+        self.lost_writes += fired("lost_write");
+        self.lost_names += fired("lost_name");
     }
 
     fn judge(&mut self, verdict: Verdict) {

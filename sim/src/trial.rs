@@ -16,12 +16,12 @@ use madsim::time;
 use reseed_planted::Bug;
 use reseed_rt::clock;
 use reseed_server::{Config, Server};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{self, Audit, Violation},
+    figures::Figures,
     kv_history::{Event, Recorder, What},
-    plan::{Fault, FaultKind, Plan},
+    plan::{Fault, FaultKind, Plan, Role},
     workload::{KvClient, Scribe, audit, watch_all},
     world::{
         Room,
@@ -50,31 +50,6 @@ pub const NO_BOOT: &str = "the member does not boot";
 /// What it panics with when the server stops by itself.
 pub const HALTED: &str = "the member halted";
 
-/// Counters of a trial.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Figures {
-    /// Operations that were answered.
-    pub acknowledged: u64,
-    /// Operations whose outcome nobody knows.
-    pub unknown: u64,
-    /// Changes watchers were told.
-    pub watched: u64,
-    /// The store's revision in the end.
-    pub revision: i64,
-    /// Crashes of the member.
-    pub crashes: u64,
-    /// Writes to disk of which only a part survived.
-    pub torn_writes: u64,
-    /// Writes to disk that were lost.
-    pub lost_writes: u64,
-    /// Names on disk that were lost.
-    pub lost_names: u64,
-    /// Syncs of the disk.
-    pub syncs: u64,
-    /// Segments on the network.
-    pub segments: u64,
-}
-
 fn address(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()
 }
@@ -82,21 +57,24 @@ fn address(last: u8) -> IpAddr {
 /// Runs `plan` inside a simulation; `recorder` keeps what clients saw even if this panics.
 pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let room = Room::current();
-    room.arm_points(false);
+    room.arm_points(plan.buggify);
     for name in &plan.planted {
         reseed_planted::arm(Bug::named(name).expect("the scenario was checked"));
     }
-    let latency = plan.latency.0..plan.latency.1;
-    let link = Link { latency, loss: plan.loss, cut: false };
+    let latency = plan.net.latency.least..plan.net.latency.most;
+    let loss = f64::from(plan.net.loss_per_mille) / 1000.0;
+    let link = Link { latency, loss, cut: false };
     room.with_network(|network| network.set_default_link(link));
     let config = member_config(&plan);
     let member = Machine::boot("member", address(1), move || serve(config.clone()));
 
-    let clock = Clock { rate: plan.clock_rate, offset_secs: 0.0 };
+    let offset_secs = plan.clocks[0].wall_offset_millis as f64 / 1000.0;
+    let clock = Clock { rate: plan.clocks[0].rate(), offset_secs };
     room.set_clock(member.id(), clock);
-    let end = clock::Instant::now() + plan.load;
+    let end = clock::Instant::now() + plan.load.lasting;
     let mut clients = Vec::new();
-    for number in 1..=u32::try_from(plan.clients).unwrap_or(1) {
+    let of = |role| plan.clients.iter().filter(|its| **its == role).count() as u32;
+    for number in 1..=of(Role::Register) {
         let machine = Machine::idle(&format!("client-{number}"), address(10 + number as u8));
         let scribe = Scribe::new(recorder.clone(), number);
         let (plan, rng) = (plan.clone(), room.stream(&format!("client-{number}")));
@@ -104,7 +82,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
         clients
             .push(machine.spawn(async move { KvClient::new(scribe, &plan, rng).run(end).await }));
     }
-    for number in 0..u32::try_from(plan.watchers).unwrap_or(1) {
+    for number in 0..of(Role::Watcher) {
         let machine = Machine::idle(&format!("watcher-{number}"), address(100 + number as u8));
         let scribe = Scribe::new(recorder.clone(), WATCHERS_FROM + number);
         drop(machine.spawn(watch_all(scribe, 1)));
@@ -131,7 +109,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
         violations.splice(0..0, check::check(&history, &audit));
     }
     let mut figures = disk_figures(&room, &member);
-    figures.count(&recorder.events());
+    count(&mut figures, &recorder.events());
     figures.revision = audit.revision;
     Trial { violations, figures }
 }
@@ -152,16 +130,17 @@ async fn serve(config: Config) {
 }
 
 fn member_config(plan: &Plan) -> Config {
+    let knobs = &plan.knobs;
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Config {
         data_dir: PathBuf::from("/var/lib/reseed"),
         listen_client_urls: vec!["http://0.0.0.0:2379".to_owned()],
         advertise_client_urls: vec!["http://member:2379".to_owned()],
-        snapshot_count: plan.snapshot_count,
-        snapshot_catchup_entries: plan.snapshot_count / 2,
-        wal_segment_bytes: plan.wal_segment_bytes,
-        backend_overlay_bytes_max: bytes(plan.backend_overlay_bytes),
-        backend_batch_interval: plan.backend_batch,
+        snapshot_count: knobs.snapshot_count,
+        snapshot_catchup_entries: knobs.snapshot_catchup_entries,
+        wal_segment_bytes: knobs.wal_segment_bytes,
+        backend_overlay_bytes_max: bytes(knobs.backend_overlay_bytes_max),
+        backend_batch_interval: knobs.backend_batch_interval,
         ..Config::default()
     }
 }
@@ -177,24 +156,27 @@ async fn inflict(faults: &[Fault], member: &Machine) {
         }
         room.trace("fault", &[format!("{:?}", fault.kind).as_bytes()]);
         match fault.kind {
-            FaultKind::PowerAtDiskOp(n) => {
+            FaultKind::PowerAtDiskOp { n, .. } => {
                 room.with_drives(|drives| drives.crash_after(member.id(), n));
             }
-            FaultKind::PowerCut(down) => restart_after(member, Crash::Power, down).await,
-            FaultKind::ProcessKill(down) => restart_after(member, Crash::Process, down).await,
-            FaultKind::SyncError(n) => {
+            FaultKind::PowerCut { down, .. } => restart_after(member, Crash::Power, down).await,
+            FaultKind::ProcessKill { down, .. } => {
+                restart_after(member, Crash::Process, down).await
+            }
+            FaultKind::SyncError { n, .. } => {
                 room.with_drives(|drives| drives.sync_error_after(member.id(), n));
             }
-            FaultKind::DiskFull(lasting) => {
+            FaultKind::DiskFull { lasting, .. } => {
                 room.with_drives(|drives| drives.fill(member.id()));
                 time::sleep(lasting).await;
                 room.with_drives(|drives| drives.empty(member.id()));
             }
-            FaultKind::Cut(lasting) => {
+            FaultKind::Cut { lasting, .. } => {
                 room.with_network(|network| network.set_isolated(member.host(), true));
                 time::sleep(lasting).await;
                 room.with_network(|network| network.set_isolated(member.host(), false));
             }
+            _ => unreachable!("the scenarios of this trial know no other faults"),
         }
     }
 }
@@ -245,27 +227,29 @@ async fn wait_for_watchers(recorder: &Recorder, revision: i64) -> Option<Violati
 
 fn disk_figures(room: &Room, member: &Machine) -> Figures {
     let disk = room.with_drives(|drives| drives.stats(member.id()));
+    let fired = [
+        ("torn_write", disk.torn_writes),
+        ("lost_write", disk.lost_writes),
+        ("lost_name", disk.lost_names),
+    ];
     Figures {
         crashes: room.crashes(member.id()),
-        torn_writes: disk.torn_writes,
-        lost_writes: disk.lost_writes,
-        lost_names: disk.lost_names,
+        fired: fired.map(|(name, count)| (name.to_owned(), count)).into(),
         syncs: disk.syncs,
         segments: room.with_network(|network| network.stats().segments),
         ..Figures::default()
     }
 }
 
-impl Figures {
-    /// Adds what a history tells.
-    pub fn count(&mut self, history: &[Event]) {
-        for event in history {
-            match &event.what {
-                What::Ok { .. } => self.acknowledged += 1,
-                What::Unknown { .. } => self.unknown += 1,
-                What::Watched { events, .. } => self.watched += events.len() as u64,
-                What::Invoke { .. } | What::Fail { .. } | What::WatchOpen { .. } => {}
-            }
+/// Adds what a history tells.
+pub fn count(figures: &mut Figures, history: &[Event]) {
+    for event in history {
+        match &event.what {
+            What::Ok { .. } => figures.acknowledged += 1,
+            What::Fail { .. } => figures.refused += 1,
+            What::Unknown { .. } => figures.unknown += 1,
+            What::Watched { events, .. } => figures.watched += events.len() as u64,
+            What::Invoke { .. } | What::WatchOpen { .. } => {}
         }
     }
 }

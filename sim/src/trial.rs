@@ -136,6 +136,7 @@ fn member_config(plan: &Plan) -> Config {
         data_dir: PathBuf::from("/var/lib/reseed"),
         listen_client_urls: vec!["http://0.0.0.0:2379".to_owned()],
         advertise_client_urls: vec!["http://member:2379".to_owned()],
+        listen_peer_urls: vec!["http://0.0.0.0:2380".to_owned()],
         snapshot_count: knobs.snapshot_count,
         snapshot_catchup_entries: knobs.snapshot_catchup_entries,
         wal_segment_bytes: knobs.wal_segment_bytes,

@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "etcd/rpc.proto",
     "etcd/lock.proto",
     "etcd/election.proto",
     "etcd/health.proto",
+    "internal/peer.proto",
     "internal/raft_log.proto",
     "internal/snapshot.proto",
     "internal/wire.proto",

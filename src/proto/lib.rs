@@ -43,6 +43,10 @@ pub mod reseed {
     pub mod log {
         include!(concat!(env!("OUT_DIR"), "/reseed.log.rs"));
     }
+    /// What members say to each other.
+    pub mod peer {
+        include!(concat!(env!("OUT_DIR"), "/reseed.peer.rs"));
+    }
     /// The portable snapshot file.
     pub mod snapshot {
         include!(concat!(env!("OUT_DIR"), "/reseed.snapshot.rs"));
@@ -52,4 +56,4 @@ pub mod reseed {
         include!(concat!(env!("OUT_DIR"), "/reseed.wire.rs"));
     }
 }
-pub use reseed::{log, snapshot, wire};
+pub use reseed::{log, peer, snapshot, wire};

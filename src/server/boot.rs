@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::halt::Halt;
 use crate::identity;
 use crate::metrics::Metrics;
+use crate::peer::Route;
 use crate::progress::Progress;
 use crate::propose::Proposer;
 use crate::raft::driver::from_wal_entry;
@@ -33,6 +34,9 @@ use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
 use crate::snapshot;
 use crate::state::State;
+
+/// A peer that answers nothing for so many election timeouts is connected to anew.
+const SILENT_ELECTIONS: u32 = 3;
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -190,8 +194,10 @@ fn open_wal(
 ) -> Result<(Wal, Recovered), BootError> {
     let options = WalOptions { segment_bytes: config.wal_segment_bytes };
     if !wal::exists(&*disk::disk(), &data_dir.wal())? {
+        let token = &config.initial_cluster_token;
+        let ids = config.initial_cluster.iter().map(|member| identity::member_id(member, token));
         let conf_state =
-            ConfState { voters: vec![metadata.member_id], ..ConfState::default() }.encode_to_vec();
+            ConfState { voters: ids.collect(), ..ConfState::default() }.encode_to_vec();
         let mark = Mark { index: 0, term: 0, conf_state: Bytes::from(conf_state) };
         drop(Wal::create(disk::disk(), &data_dir.wal(), metadata, &mark, options)?);
     }
@@ -254,6 +260,20 @@ fn seed_members(
     }
     backend.commit(batch, applied)?;
     Ok(())
+}
+
+/// How every other member is reached.
+pub(crate) fn routes(state: &State) -> Vec<Route> {
+    let machine = state.machine.read();
+    let others = machine.members.iter().filter(|member| member.id != state.member_id);
+    let route = |member: &MemberRecord| Route {
+        cluster: state.cluster_id,
+        from: state.member_id,
+        to: member.id,
+        urls: member.peer_urls.clone(),
+        silence_max: state.config.election_timeout * SILENT_ELECTIONS,
+    };
+    others.map(route).collect()
 }
 
 fn describe(metrics: &Metrics, config: &Config, member_id: u64) {

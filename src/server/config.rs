@@ -4,6 +4,7 @@
 //! up as, with etcd's defaults, and the one place that says which combinations make sense. Nothing
 //! below this module has a default of its own.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,9 +44,11 @@ pub struct Config {
     pub advertise_client_urls: Vec<String>,
     /// Extra listeners for `/metrics`, `/health`, `/livez`, `/readyz` only.
     pub listen_metrics_urls: Vec<String>,
-    /// Where peers will reach this member; together with the token they make its id.
+    /// `http://host:port` each, where this member listens for its peers.
+    pub listen_peer_urls: Vec<String>,
+    /// Where peers reach this member; together with the token they make its id.
     pub initial_advertise_peer_urls: Vec<String>,
-    /// The members at bootstrap; one, as long as there is no peer transport.
+    /// The members at bootstrap, this one among them.
     pub initial_cluster: Vec<InitialMember>,
     /// Salts member and cluster ids.
     pub initial_cluster_token: String,
@@ -103,6 +106,7 @@ impl Default for Config {
             listen_client_urls: vec!["http://localhost:2379".into()],
             advertise_client_urls: vec!["http://localhost:2379".into()],
             listen_metrics_urls: Vec::new(),
+            listen_peer_urls: vec!["http://localhost:2380".into()],
             initial_advertise_peer_urls: vec!["http://localhost:2380".into()],
             initial_cluster: vec![InitialMember {
                 name: "default".into(),
@@ -167,13 +171,21 @@ impl Config {
         if self.listen_client_urls.is_empty() {
             return refuse("--listen-client-urls must name at least one URL".into());
         }
+        if self.listen_peer_urls.is_empty() {
+            return refuse("--listen-peer-urls must name at least one URL".into());
+        }
         if self.advertise_client_urls.is_empty() {
             return refuse(
                 "--advertise-client-urls is required when --listen-client-urls is set explicitly"
                     .into(),
             );
         }
-        for url in self.listen_client_urls.iter().chain(&self.listen_metrics_urls) {
+        for url in self
+            .listen_client_urls
+            .iter()
+            .chain(&self.listen_peer_urls)
+            .chain(&self.listen_metrics_urls)
+        {
             listen_address(url)?;
         }
         let Some(me) = self.initial_cluster.iter().find(|m| m.name == self.name) else {
@@ -194,11 +206,27 @@ impl Config {
                 self.initial_advertise_peer_urls.join(",")
             ));
         }
-        if self.initial_cluster.len() > 1 {
-            return refuse(format!(
-                "--initial-cluster names {} members; this version runs one member only",
-                self.initial_cluster.len()
-            ));
+        self.validate_peer_urls()
+    }
+
+    /// Members have different names, and no two share a peer URL.
+    fn validate_peer_urls(&self) -> Result<(), ConfigError> {
+        let mut names = BTreeSet::new();
+        let mut urls = BTreeSet::new();
+        for member in &self.initial_cluster {
+            if !names.insert(&member.name) {
+                let name = &member.name;
+                return Err(ConfigError(format!("--initial-cluster names {name:?} twice")));
+            }
+            for url in &member.peer_urls {
+                listen_address(url)?;
+                if !urls.insert(url) {
+                    let name = &member.name;
+                    return Err(ConfigError(format!(
+                        "member {name:?} has the peer URL {url}, which is another's too"
+                    )));
+                }
+            }
         }
         Ok(())
     }

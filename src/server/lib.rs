@@ -17,6 +17,7 @@ mod identity;
 mod lease_clock;
 mod metrics;
 mod node;
+mod peer;
 mod progress;
 mod propose;
 mod quota;

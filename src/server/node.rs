@@ -23,6 +23,7 @@ use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
+use crate::peer::{PeerService, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::read::ReadIndex;
@@ -32,6 +33,8 @@ use crate::watch::hub;
 
 /// Proposals and reads that may queue before the driver takes them.
 const EVENTS_MAX: usize = 16_384;
+/// What peers sent that may queue before the driver takes it.
+const PEER_EVENTS_MAX: usize = 256;
 /// Batches of committed entries that may queue before apply takes them.
 const COMMITTED_MAX: usize = 1_024;
 /// How long a graceful stop waits for open requests.
@@ -68,11 +71,14 @@ impl Server {
         let stop = Stop::new();
         let halt = Halt::new(stop.clone());
         let Booted { state, node, wal, data_dir } = boot::boot(config, halt.clone())?;
-        let listeners_open = listen::bind(&state.config).await?;
+        let mut listeners_open = listen::bind(&state.config).await?;
 
         let (listeners, log) = (stop.child_token(), stop.child_token());
         let (events, events_in) = chan::bounded("driver", EVENTS_MAX);
         let (committed, committed_in) = chan::bounded("apply", COMMITTED_MAX);
+        let (to_driver, from_peers) = chan::bounded("peers", PEER_EVENTS_MAX);
+        let routes = boot::routes(&state);
+        let (peers, mut logging) = Peers::connect(routes, &to_driver, &log);
         let waiters = Arc::new(Waiters::default());
         let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
         let read_index = ReadIndex {
@@ -107,6 +113,8 @@ impl Server {
             node,
             wal,
             events: events_in,
+            peers,
+            from_peers,
             apply: committed,
             waiters,
             progress: Arc::clone(&state.progress),
@@ -119,12 +127,15 @@ impl Server {
 
         let driver_stop = log.clone();
         let flusher_stop = log.clone();
-        let logging = vec![
+        let service =
+            PeerService { cluster: state.cluster_id, member: state.member_id, driver: to_driver };
+        logging.extend(listeners_open.serve_peers(&service, &log));
+        logging.extend([
             task::spawn_thread("driver", move || Box::pin(driver.run(driver_stop))),
             task::spawn("apply", applier.run(log.clone())),
             task::spawn_thread("flusher", move || Box::pin(flusher.run(flusher_stop))),
             hub_task,
-        ];
+        ]);
         let background = vec![
             task::spawn("leases", leases.clone().run(log.clone())),
             task::spawn("compactor", compactor.clone().run(log.clone())),

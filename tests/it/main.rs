@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod cluster;
 mod corpus;
 mod docs;
 mod errors;

@@ -77,6 +77,7 @@ fn config_of(values: &Values) -> Result<Config, FlagError> {
         listen_client_urls: list(values.text("listen-client-urls")),
         advertise_client_urls: list(values.text("advertise-client-urls")),
         listen_metrics_urls: list(values.text("listen-metrics-urls")),
+        listen_peer_urls: list(values.text("listen-peer-urls")),
         initial_advertise_peer_urls: peer_urls,
         initial_cluster_token: values.text("initial-cluster-token").to_owned(),
         heartbeat_interval: Duration::from_millis(count(values, "heartbeat-interval")?),

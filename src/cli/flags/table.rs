@@ -41,6 +41,7 @@ pub(crate) struct Flag {
 
 const NO_TLS: &str = "TLS is not supported yet";
 const NO_PEERS: &str = "nothing to do while a cluster is one member";
+const SILENCE: &str = "a silent peer is connected to anew after three election timeouts";
 const NO_DISCOVERY: &str = "discovery is not supported yet";
 const NO_AUTH: &str = "authentication is not supported yet";
 const NO_TRACING: &str = "distributed tracing is not supported yet";
@@ -73,7 +74,7 @@ const MEMBER: &[Flag] = &[
     used("heartbeat-interval", Number, "100", "milliseconds of a raft tick"),
     used("election-timeout", Number, "1000", "milliseconds without a leader before an election"),
     idle("initial-election-tick-advance", Switch, "true", NO_PEERS),
-    idle("listen-peer-urls", Text, "http://localhost:2380", NO_PEERS),
+    used("listen-peer-urls", Text, "http://localhost:2380", "where to serve other members"),
     used("listen-client-urls", Text, "http://localhost:2379", "where to serve clients"),
     refused("listen-client-http-urls", Text, "", "gRPC and HTTP share their listeners"),
     idle("max-snapshots", Number, "5", "there is one snapshot, the backend itself"),
@@ -97,8 +98,8 @@ const MEMBER: &[Flag] = &[
     idle("socket-reuse-port", Switch, "false", "a port has one owner"),
     idle("socket-reuse-address", Switch, "false", "the system's default holds"),
     idle("enable-grpc-gateway", Switch, "true", "the JSON gateway is not there yet"),
-    idle("raft-read-timeout", Time, "5s", NO_PEERS),
-    idle("raft-write-timeout", Time, "5s", NO_PEERS),
+    idle("raft-read-timeout", Time, "5s", SILENCE),
+    idle("raft-write-timeout", Time, "5s", SILENCE),
     idle("feature-gates", Text, "", "lease checkpoints are always on; the others have no effect"),
 ];
 

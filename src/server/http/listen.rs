@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -14,6 +15,7 @@ use tonic::body::Body;
 use super::Pages;
 use crate::boot::BootError;
 use crate::config::{Config, listen_address};
+use crate::peer::PeerService;
 use crate::rpc::Services;
 use crate::rpc::route::Router;
 
@@ -21,13 +23,15 @@ use crate::rpc::route::Router;
 #[derive(Debug)]
 pub(crate) struct Listeners {
     client: Vec<Listener>,
+    peer: Vec<Listener>,
     metrics: Vec<Listener>,
 }
 
-/// Binds every client and metrics address.
+/// Binds every client, peer and metrics address.
 pub(crate) async fn bind(config: &Config) -> Result<Listeners, BootError> {
     Ok(Listeners {
         client: bind_all(&config.listen_client_urls).await?,
+        peer: bind_all(&config.listen_peer_urls).await?,
         metrics: bind_all(&config.listen_metrics_urls).await?,
     })
 }
@@ -48,7 +52,18 @@ impl Listeners {
         self.client.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves everything until `stop`.
+    /// Serves peers until `stop`.
+    pub(crate) fn serve_peers(&mut self, service: &PeerService, stop: &Stop) -> Vec<Task<()>> {
+        let peer = std::mem::take(&mut self.peer).into_iter().map(|listener| {
+            let server = service.clone().server();
+            // What peers still send is of no use to a member that stops.
+            let options = ServeOptions { drain_timeout: Duration::ZERO, ..ServeOptions::default() };
+            task::spawn("peers", serve(listener, server, options, stop.clone()))
+        });
+        peer.collect()
+    }
+
+    /// Serves clients until `stop`.
     pub(crate) fn serve(self, services: Services, stop: Stop) -> Vec<Task<()>> {
         let config = &services.state.config;
         let options = ServeOptions {

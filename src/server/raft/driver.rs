@@ -13,18 +13,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{Entry, HardState, Message};
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::chan::{Receiver, Sender};
 use reseed_rt::clock::{Instant, interval};
-use reseed_rt::{disk, task::Stop};
+use reseed_rt::{disk, rng, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 
 use super::node::Node;
 use super::reads::{ReadWaiter, Reads};
 use crate::halt::Halt;
 use crate::metrics::Metrics;
+use crate::peer::{PeerEvent, Peers};
 use crate::progress::Progress;
 use crate::propose::Waiters;
 
@@ -50,6 +51,9 @@ pub(crate) enum Event {
 /// Events taken per turn: enough to batch whatever a sync's worth of time brings.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// Turns of peers heard per turn of the driver.
+const PEER_EVENTS_PER_TURN: usize = 64;
+
 /// Bytes of proposals after which a turn ends, so that a batch stays well below a WAL segment.
 const BYTES_PER_TURN: usize = 8 << 20;
 
@@ -69,6 +73,8 @@ pub(crate) struct Driver {
     pub(crate) node: Node,
     pub(crate) wal: Wal,
     pub(crate) events: Receiver<Event>,
+    pub(crate) peers: Peers,
+    pub(crate) from_peers: Receiver<PeerEvent>,
     pub(crate) apply: Sender<Vec<Entry>>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) progress: Arc<Progress>,
@@ -101,7 +107,7 @@ impl Driver {
 
     async fn run_until(&mut self, stop: &Stop) -> Result<(), DriverError> {
         self.node.campaign_if_alone()?;
-        let mut reads = Reads::default();
+        let mut reads = Reads::of(self.node.id(), rng::u64());
         let mut ticks = interval(self.tick);
         let mut received = Vec::with_capacity(EVENTS_PER_TURN);
         let mut gathered = VecDeque::with_capacity(EVENTS_PER_TURN);
@@ -112,6 +118,7 @@ impl Driver {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
+                event = self.from_peers.recv() => self.hear(event)?,
                 // Without a leader proposals wait in the queue, until one is elected or their
                 // callers give up (as etcd does).
                 n = self.events.recv_many(&mut received, EVENTS_PER_TURN), if takes_more => {
@@ -123,9 +130,61 @@ impl Driver {
                 // What the last turn had no room for needs no waiting.
                 () = std::future::ready(()), if !gathered.is_empty() => {}
             }
+            // Peers that write all the time must not keep this member's own clients waiting.
+            while takes_more
+                && gathered.len() < EVENTS_PER_TURN
+                && let Ok(event) = self.events.try_recv()
+            {
+                gathered.push_back(event);
+            }
             if !gathered.is_empty() {
                 self.take_turn(&mut gathered, &mut reads)?;
             }
+        }
+    }
+
+    /// Takes what peers sent: what is there already, up to a bound.
+    fn hear(&mut self, first: Option<PeerEvent>) -> Result<(), DriverError> {
+        let mut next = first;
+        let mut heard = 0;
+        while let Some(event) = next {
+            match event {
+                PeerEvent::Unreachable(id) => self.node.unreachable(id),
+                PeerEvent::Received(messages) => {
+                    for message in messages {
+                        self.step(message)?;
+                    }
+                }
+            }
+            heard += 1;
+            next =
+                (heard < PEER_EVENTS_PER_TURN).then(|| self.from_peers.try_recv().ok()).flatten();
+        }
+        Ok(())
+    }
+
+    /// Gives raft a message, if the log has room for the entries it brings: what is not taken is
+    /// not acknowledged, and comes again when there is room.
+    fn step(&mut self, message: Message) -> Result<(), DriverError> {
+        if !message.entries.is_empty() {
+            let bytes: usize =
+                message.entries.iter().map(|e| e.data.len() + ENTRY_OVERHEAD_BYTES).sum();
+            match self.wal.reserve((bytes + BATCH_OVERHEAD_BYTES) as u64) {
+                Ok(()) => {}
+                Err(error @ wal::WalError::Full) => {
+                    tracing::debug!(%error, "entries from a peer are refused");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.node.step(message);
+        Ok(())
+    }
+
+    fn send(&mut self, messages: Vec<Message>) {
+        for id in self.peers.send(messages) {
+            self.node.unreachable(id);
         }
     }
 
@@ -195,12 +254,12 @@ impl Driver {
             let mut output = self.node.output();
             // Before any message leaves: who votes for another must not read as a leader.
             self.publish_progress();
-            assert!(output.send_now.is_empty(), "a lone voter has nobody to write to");
+            self.send(std::mem::take(&mut output.send_now));
             self.hand_to_apply(std::mem::take(&mut output.committed)).await?;
             self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
-            assert!(output.send_after_sync.is_empty(), "a lone voter has nobody to write to");
+            self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
-            assert!(persisted.send.is_empty(), "a lone voter has nobody to write to");
+            self.send(persisted.send);
             self.hand_to_apply(persisted.committed).await?;
             for state in output.reads {
                 reads.answer(&state.request_ctx, state.index);

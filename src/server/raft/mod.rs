@@ -27,8 +27,7 @@
 //! # Caveats
 //!
 //! raft-rs drops a ReadIndex when the leader has not committed in its term; [`reads`] asks again
-//! on the tick. There is one voter for now: outgoing messages have nowhere to go, and the driver
-//! asserts that there are none.
+//! on the tick.
 
 pub(crate) mod driver;
 pub(crate) mod log_view;

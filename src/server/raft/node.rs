@@ -117,6 +117,21 @@ impl Node {
         self.raw.raft.step(message).map_err(|_dropped| Refused::NoLeader)
     }
 
+    /// Takes a message from another member.
+    ///
+    /// Raft ignores what comes from strangers or from before this member's term; that is no error
+    /// of this member's.
+    pub(crate) fn step(&mut self, message: Message) {
+        if let Err(error) = self.raw.step(message) {
+            tracing::debug!(%error, "raft does not take a message");
+        }
+    }
+
+    /// What was sent to member `id` lately may be lost.
+    pub(crate) fn unreachable(&mut self, id: u64) {
+        self.raw.report_unreachable(id);
+    }
+
     /// Asks for an index that makes a read linearizable; the answer carries `context`.
     ///
     /// Dropped silently while the leader has no commit in its term: ask again on a later tick.
@@ -187,6 +202,11 @@ impl Node {
     /// Forgets entries up to `index`; they are applied and persisted in the backend.
     pub(crate) fn truncate_to(&mut self, index: u64) {
         self.raw.mut_store().truncate_to(index);
+    }
+
+    /// This member.
+    pub(crate) fn id(&self) -> u64 {
+        self.raw.raft.id
     }
 
     /// Current term.

@@ -16,6 +16,9 @@ pub(crate) type ReadWaiter = oneshot::Sender<u64>;
 /// The round under way and who waits for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
+    /// Begins every context: no other member, and no earlier life of this one, asks with it. The
+    /// leader keeps the questions of all members in one table.
+    asker: [u8; 16],
     round: u64,
     in_round: Vec<ReadWaiter>,
     waiting: Vec<ReadWaiter>,
@@ -23,6 +26,14 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
+    /// Rounds of member `id` in the life that drew `nonce`.
+    pub(crate) fn of(id: u64, nonce: u64) -> Self {
+        let mut asker = [0; 16];
+        asker[..8].copy_from_slice(&id.to_be_bytes());
+        asker[8..].copy_from_slice(&nonce.to_be_bytes());
+        Self { asker, ..Self::default() }
+    }
+
     /// Adds a read to the next round.
     pub(crate) fn arrive(&mut self, waiter: ReadWaiter) {
         self.waiting.push(waiter);
@@ -59,7 +70,7 @@ impl Reads {
 
     /// Raft answered the round with `context`: everybody in it may read at `index`.
     pub(crate) fn answer(&mut self, context: &[u8], index: u64) {
-        if context != self.round.to_be_bytes() {
+        if context != self.context() {
             return;
         }
         for waiter in self.in_round.drain(..) {
@@ -70,13 +81,31 @@ impl Reads {
 
     fn next_context(&mut self) -> Vec<u8> {
         self.round += 1;
-        self.round.to_be_bytes().to_vec()
+        self.context()
+    }
+
+    fn context(&self) -> Vec<u8> {
+        [&self.asker[..], &self.round.to_be_bytes()].concat()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_to_another_members_question_is_nobodys() {
+        let (mut one, mut other) = (Reads::of(1, 7), Reads::of(2, 7));
+        let (waiter, mut got) = oneshot::channel();
+        one.arrive(waiter);
+        let asked = one.begin().expect("somebody waits");
+        let (waiter, _) = oneshot::channel();
+        other.arrive(waiter);
+        one.answer(&other.begin().expect("somebody waits"), 9);
+        assert!(got.try_recv().is_err());
+        one.answer(&asked, 8);
+        assert_eq!(got.try_recv(), Ok(8));
+    }
 
     #[test]
     fn a_read_that_arrives_during_a_round_waits_for_the_next() {

@@ -1,10 +1,11 @@
 //! What the tests of sockets and processes stand on.
 //!
-//! `node` runs a daemon and never leaves one behind; `api` speaks gRPC to it, `ctl` is Debian's
+//! `node` runs a daemon and never leaves one behind, `cluster` several; `api` speaks gRPC to it, `ctl` is Debian's
 //! etcdctl; `http` speaks plain
 //! HTTP and raw bytes; `wait` is the only place that waits for something to come true.
 
 pub(crate) mod api;
+pub(crate) mod cluster;
 pub(crate) mod ctl;
 pub(crate) mod http;
 pub(crate) mod node;
@@ -12,4 +13,5 @@ pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use api::Api;
+pub(crate) use cluster::Cluster;
 pub(crate) use node::{Node, Options};

@@ -23,6 +23,10 @@ pub(crate) struct Options {
     pub(crate) data_dir: Option<PathBuf>,
     /// Debian's etcd instead of reseed.
     pub(crate) etcd: bool,
+    /// What it is called, `default` if not given, and where its peers reach it.
+    pub(crate) name: Option<String>,
+    /// Where it listens for its peers; anywhere if not given.
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 impl Options {
@@ -50,11 +54,30 @@ impl Node {
 
     /// Starts a daemon and waits until it serves.
     pub(crate) fn start_with(options: Options) -> Self {
-        let home = Arc::new(TempDir::new().expect("a temporary directory"));
-        let data_dir = options.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
-        let mut node = Self { options, home, data_dir, address: free_address(), child: None };
+        let mut node = Self::prepare(options);
         node.start_again();
         node
+    }
+
+    /// Sets it up without starting it.
+    pub(crate) fn prepare(options: Options) -> Self {
+        let home = Arc::new(TempDir::new().expect("a temporary directory"));
+        let data_dir = options.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
+        Self { options, home, data_dir, address: free_address(), child: None }
+    }
+
+    /// Starts it over its old data, if any, without waiting for anything: a member of a cluster
+    /// serves only when enough of them do.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.child.is_none(), "the node is running");
+        self.child = Some(self.spawn());
+    }
+
+    /// Sends it a signal, such as `STOP` or `CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("the node is running").id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "signal {signal} to {pid}");
     }
 
     /// Starts it over its old data, on a new port, and waits until it serves.
@@ -77,9 +100,7 @@ impl Node {
 
     /// Runs the daemon in a way that is expected to fail; its exit status and what it said.
     pub(crate) fn start_and_fail(options: Options) -> (ExitStatus, String) {
-        let home = Arc::new(TempDir::new().expect("a temporary directory"));
-        let data_dir = options.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
-        let mut node = Self { options, home, data_dir, address: free_address(), child: None };
+        let mut node = Self::prepare(options);
         let mut child = node.spawn();
         let status = wait::until("the daemon to give up", || {
             let status = child.try_wait().expect("a child of ours");
@@ -97,15 +118,18 @@ impl Node {
         let url = self.endpoint();
         let binary = if self.options.etcd { "etcd" } else { env!("CARGO_BIN_EXE_reseed") };
         let mut command = Command::new(binary);
-        command.args(["--name", "default", "--data-dir"]).arg(&self.data_dir).args([
+        let name = self.options.name.as_deref().unwrap_or("default");
+        let peer = format!("http://{}", self.options.peer.unwrap_or_else(free_address));
+        command.args(["--name", name, "--data-dir"]).arg(&self.data_dir).args([
             "--listen-client-urls",
             &url,
             "--advertise-client-urls",
             &url,
+            "--listen-peer-urls",
+            &peer,
         ]);
         if self.options.etcd {
-            let peer = format!("http://{}", free_address());
-            command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+            command.args(["--initial-advertise-peer-urls", &peer]);
             command.args(["--initial-cluster", &format!("default={peer}")]);
         }
         let log = File::options().create(true).append(true).open(self.log_path());
@@ -123,7 +147,7 @@ impl Node {
     }
 
     /// False if it has exited instead.
-    fn wait_until_serving(&mut self) -> bool {
+    pub(crate) fn wait_until_serving(&mut self) -> bool {
         let address = self.address;
         let child = self.child.as_mut().expect("just started");
         wait::until("the node to serve", || {
@@ -159,10 +183,8 @@ impl Node {
 
     /// Asks it to stop (`TERM`, `INT`) and waits until it has.
     pub(crate) fn stop(&mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
         let mut child = self.child.take().expect("the node is running");
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "signal {signal} to {pid}");
         self.reap(&mut child)
     }
 

@@ -1,0 +1,61 @@
+//! The transport between members: raft's messages, over gRPC on the peer port.
+//!
+//! ```text
+//!  driver ──► Peers ──► outbox (bounded) ──► stream ══ HTTP/2 ══► service ──► driver
+//!               └ full: dropped, and raft is told that the member is unreachable
+//! ```
+//!
+//! # What is promised
+//! * **Order, or loss, never a wait.** One stream per peer carries messages in the order in which
+//!   raft made them. A peer that does not keep up loses messages; it never holds up the driver.
+//!   Raft is built for loss: what was dropped is sent again once the peer answers.
+//! * **No stranger is listened to.** A stream names its cluster, its sender and whom it means;
+//!   anything else than what this member believes is refused with a reason both sides log.
+//! * **Nothing from a peer can panic.** What does not decode, or what raft would choke on
+//!   (`raft-proto`'s `validate`), ends the stream.
+//! * **Silence is noticed.** The receiver says regularly that it takes what comes; a stream whose
+//!   batches stay unanswered is dropped and opened anew, because TCP alone would believe in a dead
+//!   machine for minutes.
+//!
+//! ADR 006 says why gRPC.
+
+mod outbox;
+mod service;
+mod stream;
+
+pub(crate) use outbox::Peers;
+pub(crate) use service::PeerService;
+pub(crate) use stream::Route;
+
+use raft::eraftpb::Message;
+
+/// What the transport tells the driver.
+#[derive(Debug)]
+pub(crate) enum PeerEvent {
+    /// Messages arrived, checked by themselves but not yet by raft.
+    Received(Vec<Message>),
+    /// What was sent to this member lately was lost.
+    Unreachable(u64),
+}
+
+/// Names of the metadata a stream begins with. Ids are hexadecimal, as everywhere.
+mod header {
+    /// The cluster's id.
+    pub(super) const CLUSTER: &str = "reseed-cluster-id";
+    /// The sender's member id.
+    pub(super) const FROM: &str = "reseed-from";
+    /// The id of the member that is meant.
+    pub(super) const TO: &str = "reseed-to";
+    /// The version of what is sent.
+    pub(super) const VERSION: &str = "reseed-peer-version";
+}
+
+/// The version of the messages between members; one that differs is refused.
+const PEER_VERSION: &str = "1";
+
+/// Bytes of messages in one batch, about; a batch with one larger message is larger.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of one batch at the receiver, at most: one message with one entry of the largest request
+/// any configuration allows would be larger than [`BATCH_BYTES_MAX`].
+const RECEIVED_BYTES_MAX: usize = 256 << 20;

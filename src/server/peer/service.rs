@@ -1,0 +1,155 @@
+//! The receiving side: the peer port.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use prost::Message as _;
+use raft::eraftpb::Message;
+use reseed_proto::peer::{RaftBatch, RaftTaken, peer_server::Peer};
+use reseed_rt::chan::Sender;
+use reseed_rt::clock::{self, Instant};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{PEER_VERSION, PeerEvent, RECEIVED_BYTES_MAX, header};
+
+/// Batches are answered this often.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Takes what peers send.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerService {
+    /// The cluster this member is of.
+    pub(crate) cluster: u64,
+    /// This member.
+    pub(crate) member: u64,
+    /// Who wants to know.
+    pub(crate) driver: Sender<PeerEvent>,
+}
+
+impl PeerService {
+    /// As a service for the listener.
+    pub(crate) fn server(self) -> reseed_proto::peer::peer_server::PeerServer<Self> {
+        reseed_proto::peer::peer_server::PeerServer::new(self)
+            .max_decoding_message_size(RECEIVED_BYTES_MAX)
+    }
+
+    /// The sender's id, if it means this member of this cluster.
+    fn check(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        let text = |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let id = |name| {
+            u64::from_str_radix(text(name), 16)
+                .map_err(|_| Status::invalid_argument(format!("{name} is missing or no id")))
+        };
+        let version = text(header::VERSION);
+        if version != PEER_VERSION {
+            return Err(Status::failed_precondition(format!(
+                "this member speaks peer version {PEER_VERSION}, not {version:?}"
+            )));
+        }
+        let (cluster, to) = (id(header::CLUSTER)?, id(header::TO)?);
+        if cluster != self.cluster {
+            return Err(Status::failed_precondition(format!(
+                "this member is of cluster {:x}, not {cluster:x}: is --initial-cluster-token, or \
+                 --initial-cluster, the same on all members?",
+                self.cluster
+            )));
+        }
+        if to != self.member {
+            return Err(Status::failed_precondition(format!(
+                "this is member {:x}, not {to:x}: does --initial-cluster name its peer URL?",
+                self.member
+            )));
+        }
+        id(header::FROM)
+    }
+}
+
+/// A stream on its way in.
+struct Incoming {
+    from: u64,
+    batches: Streaming<RaftBatch>,
+    /// Batches taken, and of how many the sender knows.
+    taken: u64,
+    told: u64,
+    answered: Instant,
+    driver: Sender<PeerEvent>,
+}
+
+impl Incoming {
+    /// Takes batches until it is time to say so.
+    async fn take(mut self) -> Option<(Result<RaftTaken, Status>, Option<Self>)> {
+        loop {
+            let due = ANSWER_INTERVAL.saturating_sub(self.answered.elapsed());
+            let batch = tokio::select! {
+                biased;
+                () = clock::sleep(due), if self.taken > self.told => {
+                    self.answered = Instant::now();
+                    self.told = self.taken;
+                    return Some((Ok(RaftTaken { batches: self.taken }), Some(self)));
+                }
+                batch = self.batches.message() => batch,
+            };
+            let taken = match batch {
+                Ok(Some(batch)) => self.hand_on(&batch).await,
+                Ok(None) => return None,
+                Err(status) => Err(status),
+            };
+            if let Err(status) = taken {
+                return Some((Err(status), None));
+            }
+            self.taken += 1;
+        }
+    }
+
+    async fn hand_on(&self, batch: &RaftBatch) -> Result<(), Status> {
+        let messages = decode(batch, self.from).inspect_err(|status| {
+            let from = format_args!("{:x}", self.from);
+            tracing::warn!(from, reason = status.message(), "refused a peer's messages");
+        })?;
+        let handed = self.driver.send(PeerEvent::Received(messages)).await;
+        handed.map_err(|_closed| Status::unavailable("this member stops"))
+    }
+}
+
+/// The messages of a batch, each fit for raft and sent by who opened the stream.
+fn decode(batch: &RaftBatch, from: u64) -> Result<Vec<Message>, Status> {
+    let one = |bytes: &bytes::Bytes| {
+        let message = Message::decode(bytes.clone())
+            .map_err(|error| Status::invalid_argument(format!("no raft message: {error}")))?;
+        message
+            .validate()
+            .map_err(|error| Status::invalid_argument(format!("raft message: {error}")))?;
+        if message.from != from {
+            return Err(Status::invalid_argument(format!("a message from {:x}", message.from)));
+        }
+        Ok(message)
+    };
+    batch.messages.iter().map(one).collect()
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type RaftStream = BoxStream<'static, Result<RaftTaken, Status>>;
+
+    async fn raft(
+        &self,
+        request: Request<Streaming<RaftBatch>>,
+    ) -> Result<Response<Self::RaftStream>, Status> {
+        let from = self.check(request.metadata())?;
+        let incoming = Incoming {
+            from,
+            batches: request.into_inner(),
+            taken: 0,
+            told: 0,
+            answered: Instant::now(),
+            driver: self.driver.clone(),
+        };
+        let answers = stream::unfold(Some(incoming), |incoming| async { incoming?.take().await });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

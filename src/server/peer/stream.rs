@@ -1,0 +1,203 @@
+//! The sending side: one stream to one member, opened again for as long as the member runs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use prost::Message as _;
+use raft::eraftpb::Message;
+use reseed_proto::peer::{RaftBatch, RaftTaken, peer_client::PeerClient};
+use reseed_rt::chan::{self, Receiver, Sender};
+use reseed_rt::clock::{self, Instant};
+use reseed_rt::net::{ChannelOptions, channel};
+use reseed_rt::task::Stop;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Status, Streaming};
+
+use super::{BATCH_BYTES_MAX, PEER_VERSION, PeerEvent, header};
+
+/// Between two attempts to reach a member.
+const RETRY: Duration = Duration::from_millis(100);
+/// Batches handed to HTTP/2 before it asks for more.
+const BATCHES_IN_STREAM: usize = 4;
+
+/// How one member is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// The cluster.
+    pub(crate) cluster: u64,
+    /// This member.
+    pub(crate) from: u64,
+    /// The member it leads to.
+    pub(crate) to: u64,
+    /// Where that one listens for peers; tried in turn.
+    pub(crate) urls: Vec<String>,
+    /// A stream that is not answered for so long is given up.
+    pub(crate) silence_max: Duration,
+}
+
+/// One member's queue on its way.
+pub(crate) struct Sending {
+    pub(super) route: Route,
+    pub(super) waiting: Receiver<Vec<Message>>,
+    pub(super) driver: Sender<PeerEvent>,
+}
+
+/// How one stream came to its end.
+enum Ended {
+    /// This member stops.
+    Stopped,
+    /// The other side is gone, refuses, or is silent.
+    Broken(Status),
+}
+
+impl Sending {
+    /// Runs until `stop`.
+    pub(super) async fn run(mut self, stop: Stop) {
+        let mut attempt = 0;
+        let mut complained = false;
+        loop {
+            let began = Instant::now();
+            let url = self.route.urls.get(attempt % self.route.urls.len().max(1)).cloned();
+            let url = url.unwrap_or_default();
+            attempt += 1;
+            let ended = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                ended = self.one_stream(&url) => ended,
+            };
+            let Ended::Broken(status) = ended else { return };
+            // Once a stream has worked, its end is news; before, only the first failure is.
+            if !complained || began.elapsed() > self.route.silence_max {
+                tracing::warn!(
+                    peer = format_args!("{:x}", self.route.to),
+                    reason = status.message(),
+                    "lost the connection to a peer; trying again"
+                );
+            }
+            complained = true;
+            self.lose().await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = clock::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    /// What waits is out of date by the time the next stream stands: raft makes it anew.
+    async fn lose(&mut self) {
+        while self.waiting.try_recv().is_ok() {}
+        // The driver may be gone at the end; then nobody needs to know.
+        let _gone = self.driver.send(PeerEvent::Unreachable(self.route.to)).await;
+    }
+
+    /// Opens a stream and feeds it until it breaks.
+    async fn one_stream(&mut self, url: &str) -> Ended {
+        let (batches, outgoing) = chan::bounded::<RaftBatch>("peer stream", BATCHES_IN_STREAM);
+        let answers = match clock::timeout(self.route.silence_max, self.open(url, outgoing)).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(status)) => return Ended::Broken(status),
+            Err(elapsed) => return Ended::Broken(Status::unavailable(elapsed.to_string())),
+        };
+        tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
+        self.feed(&batches, answers).await
+    }
+
+    async fn open(
+        &self,
+        url: &str,
+        outgoing: Receiver<RaftBatch>,
+    ) -> Result<Streaming<RaftTaken>, Status> {
+        let options =
+            ChannelOptions { connect_timeout: self.route.silence_max, ..ChannelOptions::default() };
+        let batches = stream::unfold(outgoing, |mut outgoing| async {
+            outgoing.recv().await.map(|batch| (batch, outgoing))
+        });
+        let mut request = Request::new(batches);
+        let Route { cluster, from, to, .. } = self.route;
+        for (name, id) in [(header::CLUSTER, cluster), (header::FROM, from), (header::TO, to)] {
+            let value = MetadataValue::try_from(format!("{id:x}"));
+            request.metadata_mut().insert(name, value.expect("hexadecimal is ASCII"));
+        }
+        let version = MetadataValue::from_static(PEER_VERSION);
+        request.metadata_mut().insert(header::VERSION, version);
+        Ok(PeerClient::new(channel(url, options)).raft(request).await?.into_inner())
+    }
+
+    async fn feed(
+        &mut self,
+        batches: &Sender<RaftBatch>,
+        mut answers: Streaming<RaftTaken>,
+    ) -> Ended {
+        // When the oldest batch that nobody has answered was sent.
+        let mut unanswered: Option<Instant> = None;
+        loop {
+            let patience =
+                unanswered.map(|since| self.route.silence_max.saturating_sub(since.elapsed()));
+            tokio::select! {
+                biased;
+                answer = answers.message() => match answer {
+                    Ok(Some(_)) => unanswered = None,
+                    Ok(None) => return Ended::Broken(Status::unavailable("the stream has ended")),
+                    Err(status) => return Ended::Broken(status),
+                },
+                () = clock::sleep(patience.unwrap_or_default()), if patience.is_some() => {
+                    return Ended::Broken(Status::unavailable("the peer is silent"));
+                }
+                messages = self.waiting.recv(), if !batches.is_closed() => {
+                    let Some(messages) = messages else { return Ended::Stopped };
+                    for batch in to_batches(messages) {
+                        unanswered.get_or_insert_with(Instant::now);
+                        // Bounded by the silence above only if somebody watches it.
+                        let sent = clock::timeout(self.route.silence_max, batches.send(batch)).await;
+                        if !matches!(sent, Ok(Ok(()))) {
+                            return Ended::Broken(Status::unavailable("the peer takes nothing"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Encodes messages, cut where a batch becomes large.
+fn to_batches(messages: Vec<Message>) -> Vec<RaftBatch> {
+    let mut batches = Vec::new();
+    let mut batch = RaftBatch::default();
+    let mut bytes = 0;
+    for message in messages {
+        let encoded = Bytes::from(message.encode_to_vec());
+        if bytes > 0 && bytes + encoded.len() > BATCH_BYTES_MAX {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+        bytes += encoded.len();
+        batch.messages.push(encoded);
+    }
+    batches.push(batch);
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::eraftpb::Entry;
+
+    use super::*;
+
+    #[test]
+    fn large_turns_are_cut_into_batches_without_losing_or_reordering() {
+        let message = |index, bytes| Message {
+            index,
+            entries: vec![Entry { data: vec![0; bytes].into(), ..Entry::default() }],
+            ..Message::default()
+        };
+        let turn = vec![message(1, 10), message(2, 3 << 20), message(3, 3 << 20), message(4, 9)];
+        let batches = to_batches(turn);
+        let indexes = |batch: &RaftBatch| -> Vec<u64> {
+            let decode = |bytes: &Bytes| Message::decode(bytes.clone()).expect("whole").index;
+            batch.messages.iter().map(decode).collect()
+        };
+        assert_eq!(batches.iter().map(indexes).collect::<Vec<_>>(), [vec![1, 2], vec![3, 4]]);
+    }
+}

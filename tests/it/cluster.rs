@@ -1,0 +1,105 @@
+//! Three processes that are one cluster: agreement, fail-over, and nothing acknowledged lost.
+
+use std::collections::BTreeMap;
+
+use reseed_proto::etcdserverpb as pb;
+
+use crate::support::api::bytes;
+use crate::support::{Api, Cluster, Node, Options, node::free_address, wait};
+
+/// All members but this one.
+fn others(n: usize) -> Vec<usize> {
+    (0..3).filter(|other| *other != n).collect()
+}
+
+/// Puts until it works: after a leader has gone, a request may time out.
+async fn put_until_done(cluster: &Cluster, among: &[usize], key: &str, value: &str) {
+    wait::until_async("a put to work", || async {
+        for n in among {
+            let put = pb::PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
+            if cluster.api(*n).await.kv().put(put).await.is_ok() {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+}
+
+async fn members(api: &Api) -> Vec<pb::Member> {
+    let listed = api.cluster().member_list(pb::MemberListRequest::default()).await;
+    listed.expect("a list").into_inner().members
+}
+
+#[tokio::test]
+async fn what_one_member_acknowledges_every_member_reads() {
+    let cluster = Cluster::start(3, &[]);
+    for n in 0..3 {
+        cluster.api(n).await.put(&format!("k{n}"), "v").await;
+        for m in 0..3 {
+            let api = cluster.api(m).await;
+            assert_eq!(api.get(&format!("k{n}")).await.as_deref(), Some("v"), "{n} at {m}");
+        }
+    }
+    assert_eq!(cluster.converged(&[0, 1, 2]).await, 4);
+    let listed = members(&cluster.api(1).await).await;
+    let names: BTreeMap<String, usize> =
+        listed.iter().map(|member| (member.name.clone(), member.client_ur_ls.len())).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), [0, 1, 2].map(|n| (format!("m{n}"), 1)));
+}
+
+#[tokio::test]
+async fn a_cluster_survives_its_leader_and_takes_it_back() {
+    let mut cluster = Cluster::start(3, &[]);
+    put_until_done(&cluster, &[0, 1, 2], "before", "1").await;
+    let leader = cluster.leader(&[0, 1, 2]).await;
+    cluster.members[leader].kill();
+    let left = others(leader);
+    put_until_done(&cluster, &left, "during", "2").await;
+    let next = cluster.leader(&left).await;
+    assert_ne!(next, leader);
+    cluster.members[leader].launch();
+    cluster.wait_until_all_serve();
+    let api = cluster.api(leader).await;
+    assert_eq!(api.get("before").await.as_deref(), Some("1"));
+    assert_eq!(api.get("during").await.as_deref(), Some("2"));
+    cluster.converged(&[0, 1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_minority_answers_nothing_that_needs_a_quorum() {
+    let mut cluster = Cluster::start(3, &["--election-timeout=500"]);
+    put_until_done(&cluster, &[0, 1, 2], "k", "1").await;
+    cluster.converged(&[0, 1, 2]).await;
+    cluster.members[1].kill();
+    cluster.members[2].kill();
+    let api = cluster.api(0).await;
+    let get =
+        |serializable| pb::RangeRequest { key: bytes("k"), serializable, ..Default::default() };
+    let linearizable = api.kv().range(get(false)).await.expect_err("nobody confirms it");
+    assert_eq!(linearizable.message(), "etcdserver: request timed out");
+    let local = api.kv().range(get(true)).await.expect("needs nobody").into_inner();
+    assert_eq!(local.kvs.len(), 1);
+    cluster.members[1].launch();
+    put_until_done(&cluster, &[0, 1], "k", "2").await;
+}
+
+#[tokio::test]
+async fn a_member_of_another_cluster_is_refused_and_told_why() {
+    let cluster = Cluster::start(3, &[]);
+    // The same names and URLs, but another token: another cluster.
+    let mut options = Options::flags(&["--initial-cluster-token=another"]);
+    let stranger = free_address();
+    let theirs: Vec<String> = members(&cluster.api(0).await)
+        .await
+        .iter()
+        .map(|member| format!("{}={}", member.name, member.peer_ur_ls[0]))
+        .collect();
+    options.flags.push(format!("--initial-cluster=x=http://{stranger},{}", theirs.join(",")));
+    options.flags.push(format!("--initial-advertise-peer-urls=http://{stranger}"));
+    (options.name, options.peer) = (Some("x".to_owned()), Some(stranger));
+    let mut node = Node::prepare(options);
+    node.launch();
+    wait::until("the refusal", || node.log().contains("--initial-cluster-token").then_some(()));
+    cluster.api(0).await.put("k", "still works").await;
+}

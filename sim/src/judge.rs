@@ -2,8 +2,6 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-
 use crate::{
     check::Violation,
     figures::Figures,
@@ -28,7 +26,7 @@ pub struct Order {
 /// Runs `scenario` and judges it.
 #[must_use]
 pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
-    let plan = draw(scenario, order.seed);
+    let plan = Plan::draw(scenario, order.seed);
     let running = plan.clone();
     let recorder = Recorder::default();
     let recording = recorder.clone();
@@ -47,11 +45,6 @@ pub fn run_and_judge(scenario: &Scenario, order: &Order) -> Report {
         }
     }
     report
-}
-
-/// What `seed` makes of `scenario`.
-fn draw(scenario: &Scenario, seed: u64) -> Plan {
-    Plan::draw(scenario, seed, &mut ChaCha8Rng::seed_from_u64(seed))
 }
 
 fn judge(scenario: &Scenario, seed: u64, ended: &Ended<Trial>, history: &[Event]) -> Report {

@@ -8,15 +8,18 @@
 //! - [`fault`]: what can go wrong; [`role`]: what clients do; [`knobs`]: settings;
 //! - [`scenario`]: the file a person writes, with ranges where the seed shall choose.
 
+mod dice;
 mod draw;
 pub mod fault;
 pub mod knobs;
 pub mod role;
 pub mod scenario;
+mod schedule;
 pub(crate) mod units;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, FaultKind};
@@ -46,7 +49,7 @@ pub struct Plan {
     pub clocks: Vec<ClockKnobs>,
     /// Are points of `rt::buggify` armed (a quarter of them, by the seed)?
     pub buggify: bool,
-    /// What each client machine does, in the order of their numbers. The one watcher that the
+    /// What client machine 0, 1, … does. The one watcher that the
     /// checker takes as its witness is not among them: every run has it.
     pub clients: Vec<Role>,
     /// What all clients share.
@@ -62,7 +65,7 @@ pub struct Plan {
 }
 
 /// What a pass is.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// The class of a violation that must be found; nothing: none may be.
@@ -71,7 +74,7 @@ pub struct Expect {
 }
 
 /// Bounds of a run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Simulated time after which a run counts as hanging.

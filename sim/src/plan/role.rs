@@ -3,10 +3,13 @@
 //! A plan lists one role per client machine; `workload` has a file for each. All roles record into
 //! one history, share one key space cut by prefix, and never write a value twice.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a client does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Puts, gets, deletes and compare-and-swaps single keys.

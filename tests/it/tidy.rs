@@ -262,10 +262,14 @@ const MAY_USE: [(&str, &[&str], &[&str]); 7] = [
     ),
     (
         "src/server",
-        &["reseed-proto", "reseed-core", "reseed-rt", "reseed-storage"],
+        &["reseed-proto", "reseed-core", "reseed-rt", "reseed-storage", "reseed-planted"],
         &["madsim", "rand", "redb", "clap"],
     ),
-    ("src/client", &["reseed-proto", "reseed-core", "reseed-rt"], &["madsim", "rand", "raft"]),
+    (
+        "src/client",
+        &["reseed-proto", "reseed-core", "reseed-rt", "reseed-planted"],
+        &["madsim", "rand", "raft"],
+    ),
 ];
 
 #[test]
@@ -280,6 +284,25 @@ fn crates_depend_downwards_only() {
         }
     }
     expect_none(found);
+}
+
+#[test]
+fn only_the_simulator_can_switch_planted_bugs_on() {
+    let armed: Vec<String> = files(&["Cargo.toml"])
+        .iter()
+        .filter(|manifest| manifest.path != "src/planted/Cargo.toml")
+        .filter(|manifest| {
+            let asks = |line: &str| line.contains("armed") && !line.trim_start().starts_with('#');
+            manifest.text.lines().any(asks)
+        })
+        .map(|manifest| manifest.path.clone())
+        .collect();
+    assert_eq!(armed, ["sim/Cargo.toml"], "who asks for the feature `armed` of reseed-planted");
+    let root = read(&root().join("Cargo.toml"));
+    let mut members = root.text.lines().skip_while(|line| !line.starts_with("default-members"));
+    assert!(members.next().is_some(), "a plain build is of the default members");
+    let default: Vec<&str> = members.take_while(|line| !line.starts_with(']')).collect();
+    assert!(default.iter().all(|line| !line.contains("\"sim\"")), "{default:?}");
 }
 
 /// The names under `[dependencies]` and `[target.….dependencies]`; tests may use more.

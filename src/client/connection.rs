@@ -24,6 +24,7 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::{clock, net, task};
 use tokio::sync::Mutex;
 use tonic::{Status, body::Body};
@@ -91,7 +92,10 @@ impl Inner {
                 Ok(response) => return Ok(self.wrap(response)),
                 Err(mut refused) => match refused.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(self.fault(reason_of(refused.error()), true).into_status()),
+                    None => {
+                        let sent = !planted::on(Bug::ClientDeniesSending);
+                        return Err(self.fault(reason_of(refused.error()), sent).into_status());
+                    }
                 },
             }
         }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
     LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
@@ -143,7 +144,8 @@ impl KeepAlive {
                     expires = Some(clock::Instant::now() + ttl);
                     backoff = Backoff::new(self.client.channel.len());
                     each(&answer);
-                    clock::sleep(ttl / 3).await;
+                    let late = planted::on(Bug::ClientRenewsTooLate);
+                    clock::sleep(if late { ttl } else { ttl / 3 }).await;
                 }
                 Err(error) => {
                     let is_over = expires.is_none_or(|at| clock::Instant::now() >= at);

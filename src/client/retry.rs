@@ -14,6 +14,7 @@
 
 use std::{future::Future, time::Duration};
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::{clock, rng};
 use tonic::{Code, Request, Response, Status};
 
@@ -57,7 +58,9 @@ impl Client {
                     // Nobody answers on a connection whose peer lost power, and nothing breaks it
                     // either: ask elsewhere next time, or at least over another one.
                     let silent = self.channel.pick();
-                    silent.forget();
+                    if !planted::on(Bug::ClientKeepsDeadConnection) {
+                        silent.forget();
+                    }
                     self.channel.avoid(&silent);
                     Err(Error::Timeout)
                 })
@@ -115,7 +118,10 @@ fn is_this_endpoints_fault(status: &Status) -> bool {
 fn may_repeat(twice: Twice, status: &Status) -> bool {
     match Fault::of(status) {
         Some(fault) if !fault.sent => true,
-        _ => twice == Twice::Harmless && status.code() == Code::Unavailable,
+        _ => {
+            let harmless = twice == Twice::Harmless || planted::on(Bug::ClientRepeatsMutation);
+            harmless && status.code() == Code::Unavailable
+        }
     }
 }
 

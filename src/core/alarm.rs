@@ -8,6 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::AlarmType;
 use reseed_proto::etcdserverpb::alarm_request::AlarmAction;
@@ -59,7 +60,9 @@ impl Alarms {
                 (alloc::vec![message(&entry)], new)
             }
             Ok(AlarmAction::Deactivate) if self.active.remove(&entry) => {
-                batch.delete(Table::Alarm, key(&entry));
+                if !planted::on(Bug::DisarmedAlarmReturns) {
+                    batch.delete(Table::Alarm, key(&entry));
+                }
                 (alloc::vec![message(&entry)], true)
             }
             Ok(AlarmAction::Activate | AlarmAction::Deactivate) | Err(_) => (Vec::new(), false),

@@ -54,6 +54,61 @@ macro_rules! catalogue {
 
 catalogue! {
     AckBeforeSync: "wal", Some(14370), "Answers before the log is synced.";
+    SegmentSealUnsynced: "wal", None, "Does not sync the end of a full log segment.";
+    SegmentNameUnsynced: "wal", None, "Does not sync the name of a new log segment.";
+    FailedSyncRetried: "wal", None, "Syncs the log again after a failed sync, and trusts that.";
+    TornRecordAccepted: "wal", None, "Replays log records whose checksum is wrong.";
+    DamageTakenForTornTail: "wal", None, "Cuts the log off at damage, though more was durable.";
+    ReleaseBeforeMark: "wal", None, "Removes log segments before the mark is durable.";
+    FullLogHalts: "wal", None, "Takes a disk without room for the log for a broken disk.";
+    FormatUnsynced: "layout", None, "Renames the FORMAT file into place without syncing it.";
+    MarkAheadOfBackend: "truncation", Some(11888), "Marks the log at an entry the backend lacks.";
+    AppliedIndexApart: "backend", Some(13766), "Writes the applied index in another transaction.";
+    BackendUnsynced: "backend", None, "Never syncs the backend's file.";
+    RoomNotAnnounced: "backend", None, "Wakes nobody who waits for room in the overlay.";
+    FullDiskDropsOverlay: "backend", None, "Forgets what it cannot flush when the disk is full.";
+    DatabaseNameUnsynced: "backend", None, "Does not sync the name of a new database file.";
+    DefragForgetsIndex: "backend", Some(14685), "Defragments and leaves the applied index behind.";
+    DefragDropsLeases: "backend", Some(11613), "Defragments without copying leases.";
+    EventsPublishedOneByOne: "apply", None, "Publishes each event of a transaction by itself.";
+    HeaderOfLaterWrite: "apply", None, "Answers with the revision of now, not of the request.";
+    ReadDuringReplay: "reads", None, "Serves linearizable reads while the log is replayed.";
+    RestoredVersionCounted: "mvcc", None, "Takes the changes a restart finds for the version.";
+    CountStopsAtLimit: "mvcc", None, "Stops counting the keys of a range at the limit.";
+    KeysOnlyDropsLease: "mvcc", Some(22209), "Leaves leases out of ranges without values.";
+    PutKeepsOldLease: "mvcc", None, "Leaves a key on its old lease when it is put without one.";
+    DeadKeysForgotten: "compaction", None, "Drops deleted keys that can still be read in the past.";
+    CompactionDropsVisible: "compaction", None, "Drops a put overwritten right after the bound.";
+    TombstoneCompacted: "compaction", Some(18089), "Drops the delete at the compact revision.";
+    CompactedByScrub: "compaction", Some(18667), "Reads below the bound what is not yet removed.";
+    BoundForgotten: "compaction", Some(17780), "Forgets a compaction that a crash cut short.";
+    LastCompareDecides: "txn", None, "Lets the last compare of a transaction decide.";
+    GuardHoldsForMissing: "txn", None, "Lets compares of mod revisions hold for missing keys.";
+    TxnLeaseUnchecked: "txn", Some(18799), "Misses a lease in the middle of a transaction.";
+    ProgressWhileUnsynced: "watch", Some(15220), "Tells unsynced watchers of progress.";
+    VictimSkipsEvents: "watch", Some(17529), "Resumes a slow watcher after what it was refused.";
+    FutureWatchGetsPast: "watch", Some(20221), "Starts a watch of a future revision at once.";
+    WatchFromCompactedSkips: "watch", Some(19179), "Skips the compact revision if it comes first.";
+    CatchUpNeverWraps: "watch", None, "Never comes back to watchers far behind.";
+    IntervalsOutlived: "watch", None, "Loses sight of long ranges behind short ones.";
+    FragmentDropsEvent: "watch", None, "Loses the event at which a response is cut.";
+    CloseSilencesOthers: "watch", None, "Stops publishing when any stream closes.";
+    DeletesLackPrevious: "watch", None, "Sends no previous pair with deletes.";
+    RoomMissed: "watch", None, "Misses that a slow watcher has room again.";
+    RestartRestoresTtl: "lease", Some(9888), "Gives leases all of their time at each restart.";
+    CheckpointNotPersisted: "lease", Some(13508), "Keeps checkpoints of leases in memory only.";
+    KeepAliveTooLate: "lease", Some(20615), "Renews leases whose revocation is under way.";
+    RenewalNotWritten: "lease", None, "Leaves an old checkpoint standing at a renewal.";
+    RevokeNotRetried: "lease", None, "Gives up on an expired lease when revoking it fails.";
+    RevokedLeaseReturns: "lease", None, "Leaves the record of a revoked lease in the backend.";
+    UpdatedKeysLoseLease: "lease", None, "Attaches only keys put once when it starts.";
+    NegativeLeaseLost: "lease", Some(14239), "Does not restore leases with negative ids.";
+    DisarmedAlarmReturns: "quota", None, "Leaves a disarmed alarm in the backend.";
+    ClientRepeatsMutation: "client", None, "Repeats writes that may have happened.";
+    ClientDeniesSending: "client", None, "Says of a request that broke off: never sent.";
+    ClientKeepsDeadConnection: "client", None, "Keeps a connection on which nothing answers.";
+    ClientResumesTooLate: "client", None, "Resumes a watch one revision too late.";
+    ClientRenewsTooLate: "client", None, "Renews a lease when its time is over.";
 }
 
 #[cfg(feature = "armed")]

@@ -13,6 +13,7 @@ use raft::eraftpb::{Entry, EntryType};
 use reseed_core::applied::{Applied, At, Effect, Response};
 use reseed_core::codec;
 use reseed_core::error::Error;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::log_entry::Request;
 use reseed_rt::chan::Receiver;
 use reseed_rt::clock::Instant;
@@ -118,7 +119,9 @@ impl Applier {
             count(state, log_entry.request.as_ref(), &applied);
             let Applied { response, revision, events, batch, effects } = applied;
             state.backend.commit(batch, applied_at)?;
-            if !events.is_empty() {
+            if planted::on(Bug::EventsPublishedOneByOne) {
+                events.into_iter().for_each(|one| self.watchers.publish(revision, vec![one]));
+            } else if !events.is_empty() {
                 self.watchers.publish(revision, events);
             }
             done.push(Done { id: log_entry.id, answer: response, effects, index: at.index });

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
@@ -58,7 +59,9 @@ impl Flusher {
             if stopping {
                 return;
             }
-            let persisted = self.state.backend.persisted().index;
+            let backend = &self.state.backend;
+            let ahead = planted::on(Bug::MarkAheadOfBackend);
+            let persisted = if ahead { backend.applied().index } else { backend.persisted().index };
             if persisted >= truncated_at + self.state.config.snapshot_count {
                 // Never waits for the driver, which may wait for apply, which may wait for room
                 // here; a queue that is full is tried again after the next flush.

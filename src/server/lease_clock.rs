@@ -26,6 +26,7 @@ use reseed_core::error::Error;
 use reseed_core::id::{LeaseId, Millis};
 use reseed_core::lease::expiry::{Checkpoint, Expiry, Granted, Renewal, TimeLeft};
 use reseed_core::limits::LEASE_CHECKPOINTS_MAX;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
 use reseed_rt::clock::{self, Instant};
@@ -104,7 +105,11 @@ impl LeaseClock {
         let leases = machine.leases.iter().map(|lease| Granted {
             id: lease.id,
             ttl_secs: lease.ttl_secs,
-            remaining_secs: lease.remaining_secs,
+            remaining_secs: if planted::on(Bug::RestartRestoresTtl) {
+                0
+            } else {
+                lease.remaining_secs
+            },
         });
         Self::over(Arc::new(proposer), member, leases)
     }
@@ -174,7 +179,7 @@ impl LeaseClock {
             let renewal = self.inner.expiry.lock().renew(id, now());
             match renewal {
                 Renewal::Renewed { ttl_secs, reset } => {
-                    if reset {
+                    if reset && !planted::on(Bug::RenewalNotWritten) {
                         self.reset(id).await?;
                     }
                     self.inner.member.metrics.lease_renewed.inc();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reseed_core::error::Error;
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::chan::Sender;
 use reseed_rt::clock;
 use tokio::sync::oneshot;
@@ -27,7 +28,8 @@ impl ReadIndex {
     /// # Errors
     /// [`Error::Timeout`] if no quorum confirmed in time, [`Error::Stopped`] at shutdown.
     pub(crate) async fn wait(&self) -> Result<(), Error> {
-        if self.progress.leads_alone() && self.progress.applied() >= self.progress.committed() {
+        let level = self.progress.applied() >= self.progress.committed();
+        if self.progress.leads_alone() && (level || planted::on(Bug::ReadDuringReplay)) {
             // Raft answers a lone voter's ReadIndex at once with its commit index; taking it from
             // here saves the way to the driver's thread and back, which costs more than the read.
             return Ok(());

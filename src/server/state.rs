@@ -12,6 +12,7 @@ use reseed_core::error::Error;
 use reseed_core::id::MemberId;
 use reseed_core::mvcc::RangePlan;
 use reseed_core::port::Read as _;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::request_op::Request as Op;
 use reseed_proto::wire::EncodedRangeResponse;
@@ -67,6 +68,9 @@ impl State {
 
     /// Fills in what only the member knows: the machine has already set the revision.
     pub fn complete(&self, header: &mut Option<pb::ResponseHeader>) {
+        if planted::on(Bug::HeaderOfLaterWrite) {
+            return *header = Some(self.header());
+        }
         let revision = header.as_ref().map_or(0, |header| header.revision);
         *header = Some(self.header_at(revision));
     }

@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, Lock, OpenMode};
 
 /// The version of everything below the directory (docs/formats.md).
@@ -140,7 +141,9 @@ impl DataDir {
         let temporary = self.root.join("FORMAT.tmp");
         let file = disk.open(&temporary, OpenMode::CreateTruncate).map_err(io)?;
         file.write_at(format_text(FORMAT_VERSION).as_bytes(), 0).map_err(io)?;
-        file.sync().map_err(io)?;
+        if !planted::on(Bug::FormatUnsynced) {
+            file.sync().map_err(io)?;
+        }
         disk.rename(&temporary, &self.root.join("FORMAT")).map_err(io)?;
         disk.sync_dir(&self.root).map_err(io)
     }

@@ -23,6 +23,7 @@ use std::{
     },
 };
 
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{
     ResponseHeader, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
     WatchResponse, watch_request::RequestUnion,
@@ -132,6 +133,12 @@ impl Book {
         self.asked.clear();
         let running: Vec<u64> = std::mem::take(&mut self.keys_by_id).into_values().collect();
         for key in running {
+            if let Some(entry) = self.entries.get_mut(&key)
+                && planted::on(Bug::ClientResumesTooLate)
+                && entry.next > entry.order.request.start_revision
+            {
+                entry.next += 1;
+            }
             self.ask(key);
         }
     }

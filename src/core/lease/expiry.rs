@@ -42,6 +42,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use reseed_planted::{self as planted, Bug};
+
 use crate::id::{LeaseId, Millis};
 
 #[cfg(test)]
@@ -193,7 +195,7 @@ impl Expiry {
             return Renewal::NotPrimary;
         }
         let Some(clock) = self.leases.get(&id) else { return Renewal::NotFound };
-        if clock.deadline <= now {
+        if clock.deadline <= now && !planted::on(Bug::KeepAliveTooLate) {
             return Renewal::Expired;
         }
         let (ttl_secs, reset) = (clock.ttl_secs, clock.is_checkpointed);
@@ -214,7 +216,9 @@ impl Expiry {
             assert!(clock.deadline <= now, "lease {id} is due before its deadline");
             clock.due_at = now.saturating_add(REVOKE_RETRY);
             self.due.remove(entry);
-            self.due.insert((clock.due_at, *id));
+            if !planted::on(Bug::RevokeNotRetried) {
+                self.due.insert((clock.due_at, *id));
+            }
         }
         due.into_iter().map(|(_, id)| id).collect()
     }

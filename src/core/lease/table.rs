@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::LeaseRecord;
 
 use crate::error::Error;
@@ -117,7 +118,9 @@ impl Table {
     pub(crate) fn revoke(&mut self, id: LeaseId, batch: &mut Batch) {
         let lease = self.leases.remove(&id);
         assert!(lease.is_none_or(|l| l.keys.is_empty()), "lease {id} revoked with its keys");
-        batch.delete(port::Table::Lease, Bytes::copy_from_slice(&id.to_key()));
+        if !planted::on(Bug::RevokedLeaseReturns) {
+            batch.delete(port::Table::Lease, Bytes::copy_from_slice(&id.to_key()));
+        }
     }
 
     /// Notes that `remaining_secs` were left of `id`, never more than were granted; returns what
@@ -130,7 +133,9 @@ impl Table {
     ) -> Option<i64> {
         let lease = self.leases.get_mut(&id)?;
         lease.remaining_secs = remaining_secs.clamp(0, lease.ttl_secs);
-        persist(lease, batch);
+        if !planted::on(Bug::CheckpointNotPersisted) {
+            persist(lease, batch);
+        }
         Some(lease.remaining_secs)
     }
 
@@ -172,6 +177,7 @@ impl Table {
         let mut table = Self::default();
         let mut damage = None;
         read.scan(port::Table::Lease, &[], None, &mut |key, value| match decode(key, value) {
+            Some(lease) if lease.id.0 < 0 && planted::on(Bug::NegativeLeaseLost) => true,
             Some(lease) => {
                 table.leases.insert(lease.id, lease);
                 true

@@ -18,6 +18,8 @@ use core::ops::Bound;
 
 use bytes::Bytes;
 
+use reseed_planted::{self as planted, Bug};
+
 use super::key_index::{KeyIndex, Left, Live};
 use super::key_range::KeyRange;
 use super::revision::Change;
@@ -120,6 +122,9 @@ impl Index {
             };
             match index.compact(main, changes_max, count) {
                 Left::Nothing => gone.push(key.clone()),
+                Left::Kept if planted::on(Bug::DeadKeysForgotten) && index.live().is_none() => {
+                    gone.push(key.clone());
+                }
                 Left::Kept => {}
                 Left::More => {
                     go_on_with = Some(key.clone());

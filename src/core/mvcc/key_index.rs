@@ -28,6 +28,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::num::NonZeroI64;
 
+use reseed_planted::{self as planted, Bug};
+
 use super::revision::Change;
 use crate::id::Revision;
 
@@ -121,7 +123,10 @@ impl KeyIndex {
         if changes.is_empty() {
             return None;
         }
-        let (created, version) = last.map_or((0, 0), |live| (live.created, live.version));
+        let (created, mut version) = last.map_or((0, 0), |live| (live.created, live.version));
+        if planted::on(Bug::RestoredVersionCounted) && version > 0 {
+            version = i64::try_from(changes.len()).unwrap_or(i64::MAX);
+        }
         let changes = changes.iter().copied().map(Packed::from).collect();
         Some(Self::Many(Box::new(Many { changes, created, version })))
     }
@@ -187,7 +192,11 @@ impl KeyIndex {
         removed: impl FnMut(Change),
     ) -> Left {
         let Self::Many(many) = self else { return Left::Kept };
-        let due = many.compactable(main);
+        let mut due = many.compactable(main);
+        if planted::on(Bug::TombstoneCompacted) {
+            let ends = |change: &Packed| change.main == main && change.is_tombstone;
+            due += usize::from(many.changes.get(due).is_some_and(ends));
+        }
         let cut = due.min(changes_max);
         many.changes.drain(..cut).map(Change::from).for_each(removed);
         if cut < due {
@@ -236,7 +245,8 @@ impl Many {
     fn compactable(&self, main: i64) -> usize {
         let first_kept = self.changes.partition_point(|change| change.main < main);
         let is_visible = |i: usize| {
-            let superseded = self.changes.get(i + 1).is_some_and(|next| next.main == main);
+            let last = main + i64::from(planted::on(Bug::CompactionDropsVisible));
+            let superseded = self.changes.get(i + 1).is_some_and(|next| next.main <= last);
             !self.changes[i].is_tombstone && !superseded
         };
         match first_kept.checked_sub(1) {

@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use reseed_proto::mvccpb::KeyValue;
@@ -85,6 +86,8 @@ impl RangePlan {
                 matched += 1;
                 if found.len() < kept_max {
                     found.push(rev);
+                } else if planted::on(Bug::CountStopsAtLimit) && kept_max > 0 {
+                    break;
                 }
             }
         }
@@ -131,6 +134,9 @@ impl RangePlan {
         }
         if self.keys_only {
             kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+            if planted::on(Bug::KeysOnlyDropsLease) {
+                kvs.iter_mut().for_each(|kv| kv.lease = 0);
+            }
         }
         let count = i64::try_from(self.count).unwrap_or(i64::MAX);
         Ok(pb::RangeResponse { header: header(self.revision), kvs, more, count })

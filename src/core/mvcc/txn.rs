@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use reseed_proto::etcdserverpb::request_op::Request;
@@ -95,8 +96,8 @@ pub(crate) fn choose<'r>(
 ) -> Result<Chosen<'r>, Error> {
     let mut succeeded = true;
     for compare in &request.compare {
-        if !state.holds(compare)? {
-            succeeded = false;
+        succeeded = state.holds(compare)?;
+        if !succeeded && !planted::on(Bug::LastCompareDecides) {
             break;
         }
     }
@@ -191,6 +192,9 @@ impl State<'_> {
     /// Whether a put inside a transaction can be carried out: first the key, then the lease.
     fn check_put(&self, put: &pb::PutRequest) -> Result<(), Error> {
         self.check_put_key(put)?;
+        if planted::on(Bug::TxnLeaseUnchecked) {
+            return Ok(());
+        }
         self.check_put_lease(put)
     }
 
@@ -248,6 +252,7 @@ impl State<'_> {
 fn holds_for_missing(compare: &pb::Compare) -> bool {
     match CompareTarget::try_from(compare.target) {
         Ok(CompareTarget::Value) => false,
+        Ok(CompareTarget::Mod) if planted::on(Bug::GuardHoldsForMissing) => true,
         Ok(_) => is_result(compare.result, 0.cmp(&number(compare))),
         Err(_) => is_result(compare.result, Ordering::Equal),
     }

@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::mvccpb::event::EventType;
 use reseed_proto::mvccpb::{Event, KeyValue};
@@ -83,7 +84,9 @@ impl<'a> Write<'a> {
             value,
             lease: lease.0,
         };
-        self.leases.attach(&request.key, lease);
+        if !(planted::on(Bug::PutKeepsOldLease) && lease.is_none()) {
+            self.leases.attach(&request.key, lease);
+        }
         self.batch.put(Table::Key, revision::put_key(at), record::encode(&kv));
         self.events.push(event(EventType::Put, kv));
         let prev_kv = previous.filter(|_| request.prev_kv);

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use prost::Message;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::WatchResponse;
 use reseed_proto::etcdserverpb::watch_create_request::FilterType;
 use reseed_proto::mvccpb::Event;
@@ -53,6 +54,9 @@ pub fn fragments(mut response: WatchResponse, bytes_max: usize) -> Vec<WatchResp
             part.fragment = true;
             parts.push(core::mem::replace(&mut part, response.clone()));
             bytes = base_bytes;
+            if planted::on(Bug::FragmentDropsEvent) {
+                continue;
+            }
         }
         bytes += event_bytes;
         part.events.push(event);

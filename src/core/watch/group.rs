@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::mvccpb::Event;
 
 use super::members::{Members, Mode, State};
@@ -200,7 +201,8 @@ impl<T> Group<T> {
         self.compacted(compact_revision, sink);
         let ready = &self.members.ready;
         let after = ready.range((Excluded(self.cursor), Unbounded)).next();
-        let first = *after.or_else(|| ready.first())?;
+        let wraps = !planted::on(Bug::CatchUpNeverWraps);
+        let first = *after.or_else(|| ready.first().filter(|_| wraps))?;
         let from = first.0;
         let to = self.revision.min(from + (STEP_REVISIONS_MAX - 1));
         assert!(from <= to, "unsynced at {from} with the group at {}", self.revision);
@@ -253,7 +255,8 @@ impl<T> Group<T> {
     /// is not below what it was told or asked for.
     pub fn progress(&self, id: WatcherId) -> Option<i64> {
         let watcher = self.members.get(id)?;
-        let synced = matches!(watcher.state, State::Synced { .. });
+        let synced = matches!(watcher.state, State::Synced { .. })
+            || planted::on(Bug::ProgressWhileUnsynced);
         (synced && watcher.progress_from <= self.revision).then_some(self.revision)
     }
 

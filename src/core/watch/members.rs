@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use prost::Message;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::mvccpb::Event;
 
 use super::group::{DELIVERY_BYTES, Delivery, Sink, Spec, WatcherId};
@@ -109,7 +110,9 @@ impl<T> Members<T> {
         let id = WatcherId { slot, age: *age };
         let start = spec.start;
         let synced = start > revision;
-        let state = if synced { State::Synced { start } } else { State::Ready { next: start } };
+        let from = if planted::on(Bug::FutureWatchGetsPast) { revision + 1 } else { start };
+        let state =
+            if synced { State::Synced { start: from } } else { State::Ready { next: start } };
         *watcher = Some(Watcher {
             owner: spec.owner,
             range: spec.range,
@@ -214,12 +217,13 @@ impl<T> Members<T> {
         if sink.offer(&mut watcher.owner, Delivery { events, bytes, through }) {
             return true;
         }
-        let before = core::mem::replace(&mut watcher.state, State::Waiting { next: first });
+        let next = if planted::on(Bug::VictimSkipsEvents) { last } else { first };
+        let before = core::mem::replace(&mut watcher.state, State::Waiting { next });
         if let State::Ready { next } = before {
             assert!(next <= first, "{id:?} lacks {next} but was given {first}");
             self.ready.remove(&(next, id));
         }
-        self.waiting.insert((first, id));
+        self.waiting.insert((next, id));
         false
     }
 

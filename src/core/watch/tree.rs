@@ -22,6 +22,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use reseed_planted::{self as planted, Bug};
+
 use super::WatcherId;
 
 /// No node.
@@ -230,7 +232,7 @@ impl Tree {
     fn link(&mut self, at: u32, left: u32, right: u32) -> u32 {
         let mut furthest = at;
         for child in [left, right] {
-            if child != NIL {
+            if child != NIL && !(child == right && planted::on(Bug::IntervalsOutlived)) {
                 let candidate = self.node(child).furthest;
                 if self.node(candidate).to > self.node(furthest).to {
                     furthest = candidate;

@@ -232,7 +232,7 @@ impl Driver {
         // Room is made before raft takes the entries: what raft has taken cannot be refused.
         match self.wal.reserve((turn.bytes + BATCH_OVERHEAD_BYTES) as u64) {
             Ok(()) => {}
-            Err(error @ wal::WalError::Full) => {
+            Err(error @ wal::WalError::Full) if !planted::on(Bug::FullLogHalts) => {
                 tracing::debug!(%error, "writes are refused");
                 self.waiters.refuse(&turn.ids, &Error::NoSpace);
                 return Ok(());
@@ -327,7 +327,9 @@ impl Driver {
             Err(wal::WalError::Full) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        self.wal.sync()?;
+        if !planted::on(Bug::ReleaseBeforeMark) {
+            self.wal.sync()?;
+        }
         self.wal.release(index)?;
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));
         Ok(())

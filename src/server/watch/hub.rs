@@ -16,6 +16,7 @@ use std::time::Duration;
 use reseed_core::error::Error;
 use reseed_core::mvcc::{HistoryLimits, RevisionEvents};
 use reseed_core::watch::{Delivery, Filters, Group, KeyRange, Sink, Spec, WatcherId};
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_rt::chan::{self, Receiver, Sender};
 use reseed_rt::clock::{self, Instant};
@@ -277,7 +278,8 @@ impl Work {
         if let Some(at) = stream.progress_at {
             self.agenda.remove(id, at);
         }
-        self.feed.set_watched(!self.group.is_empty());
+        let silence = planted::on(Bug::CloseSilencesOthers);
+        self.feed.set_watched(!self.group.is_empty() && !silence);
     }
 
     fn carry_out(&mut self, Command { stream, ask }: Command) {
@@ -416,7 +418,8 @@ impl Work {
         let Some(step) = self.group.plan(compacted, &mut sink) else { return false };
         let asked = usize::try_from(step.to - step.from + 1).unwrap_or(1);
         let limits = HistoryLimits { revisions_max: asked, bytes_max: STEP_BYTES };
-        match self.source.history(step.from, limits) {
+        let skip = planted::on(Bug::WatchFromCompactedSkips) && step.from == compacted;
+        match self.source.history(step.from + i64::from(skip), limits) {
             Ok(history) => {
                 // A read that a limit cut short ends with the last revision it holds. It holds at
                 // least one if there is any, so finding none means that there is none.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use reseed_core::error::Error;
 use reseed_core::watch::{Delivery, fragments};
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
 use reseed_rt::chan::Sender;
 use reseed_rt::task;
@@ -140,7 +141,8 @@ impl Responses {
         for chunk in events.chunks_mut(LOOKUPS_PER_TURN) {
             for event in &mut *chunk {
                 let Some(kv) = &event.kv else { continue };
-                if kv.create_revision == kv.mod_revision {
+                let is_first = planted::on(Bug::DeletesLackPrevious) && kv.version <= 1;
+                if kv.create_revision == kv.mod_revision || is_first {
                     continue; // There was nothing before.
                 }
                 event.prev_kv = self.source.pair_at(&kv.key, kv.mod_revision - 1);

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use super::{Backend, BackendError, Rebuild, Size, View, flush::Flusher};
+use reseed_planted::{self as planted, Bug};
+
+use super::{AppliedAt, Backend, BackendError, Rebuild, Size, View, flush::Flusher};
 
 /// A defragmentation under way: begun, not yet swapped in.
 #[derive(Debug)]
@@ -59,7 +61,11 @@ impl Backend {
         drop(view);
         let mut flusher = self.shared.flusher.lock();
         let layers = flusher.catch_up.take().unwrap_or_default();
-        let ready = copied.and_then(|()| rebuild.catch_up(&layers, self.persisted()));
+        let at = match layers.as_slice() {
+            [] if planted::on(Bug::DefragForgetsIndex) => AppliedAt::default(),
+            _ => self.persisted(),
+        };
+        let ready = copied.and_then(|()| rebuild.catch_up(&layers, at));
         let swapped = match ready {
             Ok(()) => self.swap(&mut flusher, rebuild).map_err(|error| self.poison(error)),
             Err(error) => {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use reseed_planted::{self as planted, Bug};
+
 use super::{AppliedAt, Backend, BackendError, Engine, Layer, overlay::State};
 
 /// What only one flush or the ends of a defragmentation may touch.
@@ -40,7 +42,9 @@ impl Backend {
         }
         let flushed = self.flush_with(&mut flusher);
         drop(flusher);
-        self.shared.flushed.notify_waiters();
+        if !planted::on(Bug::RoomNotAnnounced) {
+            self.shared.flushed.notify_waiters();
+        }
         flushed
     }
 
@@ -84,6 +88,9 @@ impl Backend {
                 state.view = view;
                 state.flushing = 0;
                 state.full = true;
+                if planted::on(Bug::FullDiskDropsOverlay) {
+                    state.frozen.clear();
+                }
                 BackendError::Full
             }
             Err(error) => self.poison(error),

@@ -19,6 +19,7 @@ use ::redb::{
 };
 use bytes::Bytes;
 use reseed_core::port::{Op, Table};
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
 
 use super::{
@@ -140,6 +141,9 @@ impl RedbEngine {
         self.database = None;
         self.file.sync().map_err(BackendError::io("sync the database"))?;
         self.disk.rename(&self.path, to).map_err(BackendError::io("rename the database"))?;
+        if planted::on(Bug::DatabaseNameUnsynced) {
+            return Ok(());
+        }
         let dir = to.parent().unwrap_or(Path::new(""));
         self.disk.sync_dir(dir).map_err(BackendError::io("sync the directory"))
     }
@@ -173,6 +177,12 @@ impl RedbEngine {
             for layer in layers {
                 write_layer(&mut into, layer, table, &mut live)?;
             }
+        }
+        if planted::on(Bug::AppliedIndexApart) {
+            live.write(&txn)?;
+            txn.commit()?;
+            txn = database.begin_write()?;
+            txn.set_quick_repair(true);
         }
         {
             let mut meta = txn.open_table(definition(Table::Meta))?;
@@ -353,6 +363,9 @@ impl Rebuild for RedbRebuild {
     fn copy(&mut self, from: &dyn View) -> Result<(), BackendError> {
         let mut loader = Loader::new(&mut self.fresh);
         for table in Table::ALL {
+            if table == Table::Lease && planted::on(Bug::DefragDropsLeases) {
+                continue;
+            }
             let mut failed = None;
             from.scan(table, &[], None, &mut |key, value| {
                 let key = Bytes::copy_from_slice(key);

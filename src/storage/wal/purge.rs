@@ -4,6 +4,8 @@
 //! covered then, or was replaced. The removals need no order among themselves: the reader drops
 //! what lies before a gap if the mark covers it, so a crash in between only leaves some of it.
 
+use reseed_planted::{self as planted, Bug};
+
 use super::{Wal, WalError, segment::SegmentName};
 
 impl Wal {
@@ -14,7 +16,8 @@ impl Wal {
     /// `Io` and `Poisoned`, final.
     pub fn release(&mut self, index: u64) -> Result<(), WalError> {
         self.check_poison()?;
-        let needed = index.min(self.mark_synced.saturating_add(1));
+        let durable = self.mark_synced.saturating_add(1);
+        let needed = if planted::on(Bug::ReleaseBeforeMark) { index } else { index.min(durable) };
         let mut released = Vec::new();
         while self.segments.get(1).is_some_and(|next| next.first_index <= needed) {
             released.extend(self.segments.pop_front());

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
 
 use super::{
@@ -186,7 +187,9 @@ impl Prepared {
         self.file.sync().map_err(WalError::io("sync a new segment"))?;
         let renamed = disk.rename(&dir.join(NEXT_NAME), &path);
         renamed.map_err(WalError::full_or("name a segment"))?;
-        disk.sync_dir(dir).map_err(WalError::io("sync the directory"))?;
+        if !planted::on(Bug::SegmentNameUnsynced) {
+            disk.sync_dir(dir).map_err(WalError::io("sync the directory"))?;
+        }
         Ok(Arc::clone(&self.file))
     }
 }

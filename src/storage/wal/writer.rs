@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
 
 use super::{
@@ -238,8 +239,11 @@ impl Wal {
     pub fn sync(&mut self) -> Result<(), WalError> {
         self.check_poison()?;
         if self.synced != self.position() {
-            let synced = self.file.sync().map_err(WalError::io("sync"));
-            self.poisoning(synced)?;
+            let mut synced = self.file.sync();
+            if synced.is_err() && planted::on(Bug::FailedSyncRetried) {
+                synced = self.file.sync();
+            }
+            self.poisoning(synced.map_err(WalError::io("sync")))?;
             self.synced = self.position();
         }
         self.mark_synced = self.mark.index;
@@ -423,6 +427,9 @@ impl Wal {
         self.chain = self.write_frames(END_BYTES, |encoder| encoder.end())?;
         self.offset += END_BYTES as u64;
         self.sealed = true;
+        if planted::on(Bug::SegmentSealUnsynced) {
+            return Ok(());
+        }
         self.sync()
     }
 

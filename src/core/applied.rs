@@ -58,6 +58,8 @@ pub enum Response {
     LeaseCheckpoint(pb::LeaseCheckpointResponse),
     /// To a look at, or change of, the alarms.
     Alarm(pb::AlarmResponse),
+    /// To a change of the membership: the members afterwards.
+    Members(Vec<pb::Member>),
     /// To an entry nobody waits for.
     None,
 }
@@ -89,7 +91,7 @@ pub enum Effect {
     },
     /// An alarm was raised or cleared.
     AlarmsChanged,
-    /// A member's record changed.
+    /// A member came, went, or its record changed.
     MembersChanged,
     /// The cluster agreed on another version.
     ClusterVersionChanged(String),

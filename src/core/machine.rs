@@ -155,6 +155,7 @@ impl Machine {
             Request::LeaseCheckpoint(_)
             | Request::Alarm(_)
             | Request::MemberAttributes(_)
+            | Request::MemberChange(_)
             | Request::ClusterVersion(_) => (false, false),
         };
         if is_data && self.alarms.is_active(AlarmType::Corrupt) {
@@ -181,6 +182,12 @@ impl Machine {
                 let changed = self.members.set_attributes(attributes, &mut batch);
                 let outcome = Outcome::new(Response::None, batch);
                 Ok(if changed { outcome.effect(Effect::MembersChanged) } else { outcome })
+            }
+            Request::MemberChange(request) => {
+                let mut batch = Batch::default();
+                self.members.change(request, &mut batch)?;
+                let response = Response::Members(self.members.list());
+                Ok(Outcome::new(response, batch).effect(Effect::MembersChanged))
             }
             Request::ClusterVersion(request) => Ok(self.set_cluster_version(&request.version)),
         }

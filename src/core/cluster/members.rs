@@ -1,12 +1,13 @@
 //! The members of the cluster, as the log knows them.
 //!
-//! One member for now: it is written when the cluster is made, and tells its name and client
-//! addresses through the log once it runs. How ids follow from addresses is written down in
-//! [`member_id_input`] and [`cluster_id_input`]; the SHA-1 is the caller's, so that core carries
-//! no hash of its own.
+//! Every member enters and leaves by an entry of the log ([`change`](super::change)), those of a
+//! new cluster too; once it runs it tells its name and client addresses through the log. Who votes
+//! follows from here and is kept nowhere else. How ids follow from addresses is written down in
+//! [`member_id_input`], [`added_id_input`] and [`cluster_id_input`]; the SHA-1 is the caller's, so
+//! that core carries no hash of its own.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -21,7 +22,9 @@ use crate::port::{Batch, Read, Table};
 /// All members, by id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members {
-    records: BTreeMap<MemberId, MemberRecord>,
+    pub(super) records: BTreeMap<MemberId, MemberRecord>,
+    /// Members that were, and may never be again.
+    pub(super) removed: BTreeSet<MemberId>,
 }
 
 impl Members {
@@ -35,12 +38,27 @@ impl Members {
         self.records.values()
     }
 
+    /// Those whose votes count, by id.
+    pub fn voters(&self) -> impl Iterator<Item = &MemberRecord> {
+        self.iter().filter(|member| !member.is_learner)
+    }
+
+    /// Whether `id` was a member and was removed: it may never return.
+    pub fn is_removed(&self, id: MemberId) -> bool {
+        self.removed.contains(&id)
+    }
+
+    /// Everybody who was removed, by id.
+    pub fn removed(&self) -> impl ExactSizeIterator<Item = MemberId> {
+        self.removed.iter().copied()
+    }
+
     /// All members as clients see them, by id.
     pub fn list(&self) -> Vec<pb::Member> {
         self.iter().map(to_client).collect()
     }
 
-    /// Adds or replaces a member outside the log: when a cluster is made.
+    /// Adds or replaces a member outside the log, as reseed 0.1 made clusters.
     pub fn bootstrap(&mut self, record: MemberRecord, batch: &mut Batch) {
         persist(&record, batch);
         self.records.insert(MemberId(record.id), record);
@@ -81,6 +99,13 @@ impl Members {
             }
             damage.is_none()
         })?;
+        read.scan(Table::MembersRemoved, &[], None, &mut |key, _| {
+            match key.try_into() {
+                Ok(id) => _ = members.removed.insert(MemberId(u64::from_be_bytes(id))),
+                Err(_) => damage = Some(Error::Broken(alloc::format!("removed member {key:02x?}"))),
+            }
+            damage.is_none()
+        })?;
         damage.map_or(Ok(members), Err)
     }
 }
@@ -93,6 +118,13 @@ pub fn member_id_input(peer_urls: &[String], cluster_token: &str) -> Vec<u8> {
     let mut input = sorted.concat().into_bytes();
     input.extend_from_slice(cluster_token.as_bytes());
     input
+}
+
+/// What is hashed with SHA-1 into the id of a member that joins a running cluster: the sorted peer
+/// addresses, then the Unix time in seconds, so that a member that left can return under another
+/// id. The id is the digest's first eight bytes, big endian.
+pub fn added_id_input(peer_urls: &[String], unix_secs: u64) -> Vec<u8> {
+    member_id_input(peer_urls, &unix_secs.to_string())
 }
 
 /// What is hashed with SHA-1 into the cluster id: the bootstrap members' ids, sorted, eight bytes
@@ -113,7 +145,7 @@ fn to_client(record: &MemberRecord) -> pb::Member {
     }
 }
 
-fn persist(record: &MemberRecord, batch: &mut Batch) {
+pub(super) fn persist(record: &MemberRecord, batch: &mut Batch) {
     let key = Bytes::copy_from_slice(&MemberId(record.id).to_key());
     batch.put(Table::Members, key, record.encode_to_vec());
 }

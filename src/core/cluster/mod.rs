@@ -1,7 +1,9 @@
-//! Who the members are and which version they speak.
+//! Who the members are, how that changes, and which version they speak.
 //!
-//! Rules for changing the membership come with the second member.
+//! When a change is wise (enough members run, a learner has caught up) is the server's to judge;
+//! what a change may do at all is decided here, at apply, the same on every member.
 
+mod change;
 pub mod members;
 #[cfg(test)]
 mod tests;

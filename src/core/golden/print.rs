@@ -91,6 +91,7 @@ fn answer(response: &Response) -> Vec<String> {
                 at(r.header)
             )]
         }
+        Response::Members(members) => alloc::vec![format!("{} members", members.len())],
         Response::None => alloc::vec!["nothing".to_string()],
     }
 }

@@ -158,7 +158,9 @@ impl Oracle {
                 self.alarm(alarm);
                 Ok(Reply::Other)
             }
-            Request::MemberAttributes(_) | Request::ClusterVersion(_) => Ok(Reply::Other),
+            Request::MemberAttributes(_)
+            | Request::MemberChange(_)
+            | Request::ClusterVersion(_) => Ok(Reply::Other),
         }
     }
 
@@ -170,6 +172,7 @@ impl Oracle {
             Request::Alarm(_)
                 | Request::LeaseCheckpoint(_)
                 | Request::MemberAttributes(_)
+                | Request::MemberChange(_)
                 | Request::ClusterVersion(_)
         );
         if on(pb::AlarmType::Corrupt) && data {

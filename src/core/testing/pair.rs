@@ -343,6 +343,9 @@ fn reply(response: Response) -> Reply {
         Response::Compaction(response) => Reply::Compaction(response),
         Response::LeaseGrant(response) => Reply::LeaseGrant(response),
         Response::LeaseRevoke(response) => Reply::LeaseRevoke(response),
-        Response::LeaseCheckpoint(_) | Response::Alarm(_) | Response::None => Reply::Other,
+        Response::LeaseCheckpoint(_)
+        | Response::Alarm(_)
+        | Response::Members(_)
+        | Response::None => Reply::Other,
     }
 }

@@ -18,7 +18,10 @@ use reseed_rt::clock;
 use reseed_server::{Config, Server};
 
 use crate::{
-    check::{self, Audit, Violation},
+    check::{
+        Violation,
+        old::{self, Audit},
+    },
     figures::Figures,
     kv_history::{Event, Recorder, What},
     plan::{Fault, FaultKind, Plan, Role},
@@ -106,7 +109,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     if violations.is_empty() {
         violations.extend(wait_for_watchers(&recorder, audit.revision).await);
         let history = recorder.events();
-        violations.splice(0..0, check::check(&history, &audit));
+        violations.splice(0..0, old::check(&history, &audit));
     }
     let mut figures = disk_figures(&room, &member);
     count(&mut figures, &recorder.events());

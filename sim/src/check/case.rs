@@ -53,6 +53,7 @@ pub struct AuditedLease {
 
 /// What the world was allowed to do; promises that depend on clocks are checked within it.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rules {
     /// Slowest and fastest a member's monotonic clock ran, member seconds per true second.
     pub clock_rate: (f64, f64),
@@ -62,4 +63,20 @@ pub struct Rules {
     pub lease_late_max: Duration,
     /// Members of the cluster.
     pub members: u32,
+    /// Members compact by themselves, so that a compaction nobody asked for is none of our
+    /// business.
+    pub compacts_itself: bool,
+}
+
+impl Default for Rules {
+    /// One member with a true clock, leases of two seconds and more that end within ten.
+    fn default() -> Self {
+        Self {
+            clock_rate: (1.0, 1.0),
+            lease_ttl_min: Duration::from_secs(2),
+            lease_late_max: Duration::from_secs(10),
+            members: 1,
+            compacts_itself: false,
+        }
+    }
 }

@@ -1,155 +1,119 @@
-//! The one order of all writes, from the auditor's watch, and the states in between.
+//! Every change in its order: what the replay found out.
 
 use std::collections::BTreeMap;
 
-use super::{Audit, Operation, Outcome, Violation};
-use crate::kv_history::{Change, OpId, Version};
+use super::model::{Live, covers};
 
-/// The first revision a write can have; an empty store is at 1.
-const FIRST: i64 = 2;
-
-/// Every write in its order, and who asked for it.
-#[derive(Debug, Default)]
-pub struct Timeline {
-    /// Writes by revision.
-    changes: BTreeMap<i64, Change>,
-    /// Per key, its state after each revision that changed it.
-    states: BTreeMap<String, BTreeMap<i64, Option<Version>>>,
-    /// The operation that wrote a value, by value.
-    writers: BTreeMap<String, OpId>,
-    /// The store's last revision.
-    last: i64,
+/// A change of a key, with what it was before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fact<'a> {
+    pub(super) key: &'a str,
+    pub(super) revision: i64,
+    /// `None`: deleted.
+    pub(super) now: Option<Live<'a>>,
+    /// The revision of the key's last change at an earlier revision, if it was there after that.
+    before: i64,
 }
 
-impl Timeline {
-    pub(super) fn build(
-        operations: &BTreeMap<OpId, Operation>,
-        audit: &Audit,
-    ) -> (Self, Vec<Violation>) {
-        let mut timeline = Self { last: audit.revision, ..Self::default() };
-        for operation in operations.values() {
-            if let Some(value) = operation.request.value() {
-                timeline.writers.insert(value.to_owned(), operation.id);
-            }
-        }
-        let mut violations = Vec::new();
-        for change in &audit.changes {
-            timeline.add(change, &mut violations);
-        }
-        timeline.check_dense(&mut violations);
-        timeline.check_writers(operations, &mut violations);
-        timeline.check_final(audit, &mut violations);
-        (timeline, violations)
+/// Who made a revision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cause {
+    /// Nobody known.
+    Unknown,
+    /// An operation by its index.
+    Op(u32),
+    /// The end of a lease; certain, if nobody else could have done the same.
+    Lease { id: i64, certain: bool },
+}
+
+/// All changes.
+#[derive(Debug, Default)]
+pub(super) struct Timeline<'a> {
+    facts: Vec<Fact<'a>>,
+    /// Where the facts of a revision begin.
+    starts: Vec<u32>,
+    causes: Vec<Cause>,
+    of_key: BTreeMap<&'a str, Vec<u32>>,
+    /// The first revision from which on the facts are not known, because nobody saw it.
+    pub(super) unknown_from: Option<i64>,
+}
+
+impl<'a> Timeline<'a> {
+    /// Of an empty store: revisions 0 and 1 have no changes.
+    pub(super) fn new() -> Self {
+        let causes = vec![Cause::Unknown; 2];
+        Self { starts: vec![0, 0, 0], causes, ..Self::default() }
     }
 
-    /// The write at a revision.
-    #[must_use]
-    pub fn at(&self, revision: i64) -> Option<&Change> {
-        self.changes.get(&revision)
+    /// Adds a fact to the revision that is not finished yet.
+    pub(super) fn add(&mut self, key: &'a str, now: Option<Live<'a>>, before: i64) {
+        let revision = self.last() + 1;
+        let index = self.facts.len() as u32;
+        self.facts.push(Fact { key, revision, now, before });
+        self.of_key.entry(key).or_default().push(index);
     }
 
-    /// Writes from a revision on.
-    pub fn from(&self, revision: i64) -> impl Iterator<Item = &Change> {
-        self.changes.range(revision..).map(|(_, change)| change)
+    /// Finishes a revision.
+    pub(super) fn finish(&mut self, cause: Cause) {
+        self.starts.push(self.facts.len() as u32);
+        self.causes.push(cause);
+    }
+
+    pub(super) fn set_cause(&mut self, revision: i64, cause: Cause) {
+        if let Some(at) = usize::try_from(revision).ok().and_then(|at| self.causes.get_mut(at)) {
+            *at = cause;
+        }
+    }
+
+    /// The last finished revision.
+    pub(super) fn last(&self) -> i64 {
+        self.causes.len() as i64 - 1
+    }
+
+    pub(super) fn cause(&self, revision: i64) -> Cause {
+        let cause = usize::try_from(revision).ok().and_then(|at| self.causes.get(at));
+        cause.copied().unwrap_or(Cause::Unknown)
+    }
+
+    /// The facts of a revision.
+    pub(super) fn at(&self, revision: i64) -> &[Fact<'a>] {
+        let span =
+            |at: usize| Some(*self.starts.get(at)? as usize..*self.starts.get(at + 1)? as usize);
+        let span = usize::try_from(revision).ok().and_then(span);
+        span.map_or(&[], |span| &self.facts[span])
+    }
+
+    pub(super) fn fact(&self, index: u32) -> &Fact<'a> {
+        &self.facts[index as usize]
+    }
+
+    pub(super) fn facts(&self) -> &[Fact<'a>] {
+        &self.facts
+    }
+
+    /// What a key was before a fact, at the end of the revision before.
+    pub(super) fn before(&self, fact: &Fact<'a>) -> Option<Live<'a>> {
+        self.at(fact.before).iter().rfind(|other| other.key == fact.key)?.now
+    }
+
+    /// Indexes of the facts about one key, in order.
+    pub(super) fn of_key(&self, key: &str) -> &[u32] {
+        self.of_key.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Indexes of the facts about the keys of a range, in order.
+    pub(super) fn of_range(&self, key: &str, end: &str) -> Vec<u32> {
+        if end.is_empty() {
+            return self.of_key(key).to_vec();
+        }
+        let all = (0..).zip(&self.facts);
+        all.filter(|(_, fact)| covers(key, end, fact.key)).map(|(index, _)| index).collect()
     }
 
     /// What a key is at a revision.
-    #[must_use]
-    pub fn state(&self, key: &str, revision: i64) -> Option<&Version> {
-        let (_, state) = self.states.get(key)?.range(..=revision).next_back()?;
-        state.as_ref()
-    }
-
-    /// Who wrote a value, if anybody asked for it.
-    #[must_use]
-    pub fn writer(&self, value: &str) -> Option<OpId> {
-        self.writers.get(value).copied()
-    }
-
-    /// The store's last revision.
-    #[must_use]
-    pub fn last(&self) -> i64 {
-        self.last
-    }
-
-    /// Adds a change and checks that its counters continue those of its key.
-    fn add(&mut self, change: &Change, violations: &mut Vec<Violation>) {
-        let Change { key, revision, now } = change;
-        if self.changes.insert(*revision, change.clone()).is_some() {
-            let story = format!("two writes have revision {revision}");
-            violations.push(Violation::new("timeline.double", &[], story));
-        }
-        let before = self.state(key, revision - 1).cloned();
-        if let Some(now) = now {
-            let (create_revision, version) = match &before {
-                Some(before) => (before.create_revision, before.version + 1),
-                None => (*revision, 1),
-            };
-            let value = now.value.clone();
-            let right = Version { value, mod_revision: *revision, create_revision, version };
-            if *now != right {
-                let story = format!("{key} at revision {revision} is {now:?}, not {right:?}");
-                violations.push(Violation::new("timeline.counters", &[], story));
-            }
-        } else if before.is_none() {
-            let story = format!("{key} is deleted at revision {revision}, but was not there");
-            violations.push(Violation::new("timeline.delete", &[], story));
-        }
-        self.states.entry(key.clone()).or_default().insert(*revision, now.clone());
-    }
-
-    /// Each write takes the next revision.
-    fn check_dense(&self, violations: &mut Vec<Violation>) {
-        let missing = (FIRST..=self.last).find(|revision| !self.changes.contains_key(revision));
-        if let Some(missing) = missing {
-            let story = format!("no write has revision {missing}, the store is at {}", self.last);
-            violations.push(Violation::new("timeline.gap", &[], story));
-        }
-        if let Some((beyond, _)) = self.changes.range(self.last + 1..).next() {
-            let story = format!("a write has revision {beyond}, the store is at {}", self.last);
-            violations.push(Violation::new("timeline.beyond", &[], story));
-        }
-    }
-
-    /// Each value was asked for, by an operation that was not refused, and is there once.
-    fn check_writers(
-        &self,
-        operations: &BTreeMap<OpId, Operation>,
-        violations: &mut Vec<Violation>,
-    ) {
-        let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
-        for (revision, change) in &self.changes {
-            let Some(now) = &change.now else { continue };
-            let Some(writer) = self.writer(&now.value).and_then(|id| operations.get(&id)) else {
-                let story = format!("nobody asked for {:?} at revision {revision}", now.value);
-                violations.push(Violation::new("timeline.phantom", &[], story));
-                continue;
-            };
-            if writer.request.key() != change.key {
-                let story = format!("{:?} was meant for another key", change);
-                violations.push(Violation::new("timeline.key", &[writer.id], story));
-            }
-            if matches!(writer.outcome, Outcome::Failed) {
-                let story = format!("a refused write took effect at revision {revision}");
-                violations.push(Violation::new("timeline.refused", &[writer.id], story));
-            }
-            if let Some(first) = seen.insert(&now.value, *revision) {
-                let story = format!("one write took effect at revisions {first} and {revision}");
-                violations.push(Violation::new("timeline.twice", &[writer.id], story));
-            }
-        }
-    }
-
-    /// The final state is what the changes add up to.
-    fn check_final(&self, audit: &Audit, violations: &mut Vec<Violation>) {
-        let keys: std::collections::BTreeSet<&String> =
-            self.states.keys().chain(audit.state.keys()).collect();
-        for key in keys {
-            let (right, found) = (self.state(key, self.last), audit.state.get(key));
-            if right != found {
-                let story = format!("in the end {key} is {found:?}, not {right:?}");
-                violations.push(Violation::new("timeline.final", &[], story));
-            }
-        }
+    pub(super) fn state(&self, key: &str, revision: i64) -> Option<Live<'a>> {
+        let facts = self.of_key(key);
+        let upto = facts.partition_point(|index| self.fact(*index).revision <= revision);
+        self.fact(*facts.get(upto.checked_sub(1)?)?).now
     }
 }

@@ -7,7 +7,7 @@ use reseed_rt::clock;
 use tonic::Status;
 
 use super::{MESSAGE_BYTES_MAX, connection, translate, watch};
-use crate::check::Audit;
+use crate::check::old::Audit;
 
 /// Between two attempts, while the member still recovers.
 const PAUSE: Duration = Duration::from_millis(500);

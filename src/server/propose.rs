@@ -34,7 +34,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    fn register(&self, id: u64) -> oneshot::Receiver<Answer> {
+    pub(crate) fn register(&self, id: u64) -> oneshot::Receiver<Answer> {
         let (sender, receiver) = oneshot::channel();
         let before = self.by_id.lock().insert(id, sender);
         assert!(before.is_none(), "request id {id} is already waited for");

@@ -369,3 +369,6 @@ pub(crate) enum DriverError {
     #[error("the apply loop is gone")]
     ApplyIsGone,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The driver over a disk that fails: what is refused, and what it cannot go on after.
+
+use futures::FutureExt as _;
+use raft::eraftpb::ConfState;
+use reseed_rt::chan;
+use reseed_storage::testing::MemDisk;
+use reseed_storage::wal::{Metadata, WalError, WalOptions};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::propose::Answer;
+use crate::raft::log_view::LogView;
+
+const ME: u64 = 7;
+const SEGMENT_BYTES: u64 = 8192;
+
+/// A lone voter that leads, driven turn by turn.
+struct Member {
+    driver: Driver,
+    reads: Reads,
+    disk: MemDisk,
+    committed: Receiver<Vec<Entry>>,
+    next_id: u64,
+    /// Held so that the driver does not take its queues for closed.
+    _senders: (Sender<Event>, Sender<PeerEvent>),
+}
+
+impl Member {
+    fn new() -> Self {
+        let disk = MemDisk::new(1);
+        let conf_state = ConfState { voters: vec![ME], ..ConfState::default() };
+        let mark = Mark { index: 0, term: 0, conf_state: Bytes::from(conf_state.encode_to_vec()) };
+        let metadata = Metadata { member_id: ME, cluster_id: 1 };
+        let options = WalOptions { segment_bytes: SEGMENT_BYTES };
+        let wal = Wal::create(disk.disk(), "/wal".as_ref(), metadata, &mark, options);
+        let log = LogView::new(0, 0, conf_state, HardState::default());
+        let config = raft::Config { id: ME, ..raft::Config::default() };
+        let (to_driver, events) = chan::bounded("driver", 1);
+        let (to_peers, from_peers) = chan::bounded("peers", 1);
+        let (apply, committed) = chan::bounded("apply", 1024);
+        let driver = Driver {
+            node: Node::new(&config, log).expect("a valid configuration"),
+            wal: wal.expect("the disk works"),
+            events,
+            peers: Peers::default(),
+            from_peers,
+            apply,
+            waiters: Arc::default(),
+            progress: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
+            halt: Halt::new(Stop::new()),
+            tick: std::time::Duration::from_secs(1),
+            catchup_entries: 0,
+            sync_writes: true,
+        };
+        let reads = Reads::default();
+        let _senders = (to_driver, to_peers);
+        let mut member = Self { driver, reads, disk, committed, next_id: 1, _senders };
+        member.driver.node.campaign_if_alone().expect("nobody objects");
+        member.turn(VecDeque::new()).expect("the disk works");
+        member
+    }
+
+    fn turn(&mut self, mut events: VecDeque<Event>) -> Result<(), DriverError> {
+        while !events.is_empty() {
+            self.driver.take_turn(&mut events, &mut self.reads)?;
+            let carried = self.driver.carry_out(&mut self.reads).now_or_never();
+            carried.expect("nothing to wait for")?;
+        }
+        let carried = self.driver.carry_out(&mut self.reads).now_or_never();
+        carried.expect("nothing to wait for")
+    }
+
+    /// Proposes entries of these sizes in one turn; what their proposers heard, and what failed.
+    fn propose(&mut self, sizes: &[usize]) -> (Vec<Option<Answer>>, Result<(), DriverError>) {
+        let mut answers: Vec<oneshot::Receiver<Answer>> = Vec::new();
+        let mut events = VecDeque::new();
+        for size in sizes {
+            let id = self.next_id;
+            self.next_id += 1;
+            answers.push(self.driver.waiters.register(id));
+            events.push_back(Event::Propose { id, payload: Bytes::from(vec![1; *size]) });
+        }
+        let outcome = self.turn(events);
+        (answers.iter_mut().map(|answer| answer.try_recv().ok()).collect(), outcome)
+    }
+
+    /// Whether entries of these sizes are committed; the only other end is a refusal for want of
+    /// space.
+    fn is_committed(&mut self, sizes: &[usize]) -> bool {
+        let (answers, outcome) = self.propose(sizes);
+        outcome.unwrap_or_else(|error| panic!("{sizes:?} halts the member: {error}"));
+        let mut entries = 0;
+        while let Ok(batch) = self.committed.try_recv() {
+            entries += batch.iter().filter(|entry| !entry.data.is_empty()).count();
+        }
+        if entries == sizes.len() {
+            return true;
+        }
+        assert_eq!(entries, 0, "a part of {sizes:?} is committed");
+        let refused = answers.iter().all(|answer| matches!(answer, Some(Err(Error::NoSpace))));
+        assert!(refused, "{sizes:?} is neither committed nor refused: {answers:?}");
+        false
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_prepared_halts() {
+    let mut member = Member::new();
+    // Room for this batch needs the next segment, whose preparation ends with a sync.
+    member.disk.fail_sync_after(1);
+    let (answers, outcome) = member.propose(&[SEGMENT_BYTES as usize]);
+    let error = outcome.expect_err("a failed sync is final");
+    assert!(matches!(error, DriverError::Wal(WalError::Io { .. })), "{error}");
+    assert_eq!(answers, [None], "nobody is told that the disk is full");
+    let (_, again) = member.propose(&[1]);
+    assert!(matches!(again, Err(DriverError::Wal(WalError::Poisoned(_)))), "{again:?}");
+}
+
+#[test]
+fn a_segment_that_cannot_be_prepared_ahead_of_need_halts() {
+    let mut member = Member::new();
+    let half = SEGMENT_BYTES as usize / 2;
+    assert!(member.is_committed(&[half]));
+    member.disk.fail_sync_after(1);
+    let (_, outcome) = member.propose(&[1]);
+    assert!(matches!(outcome, Err(DriverError::Wal(WalError::Io { .. }))), "{outcome:?}");
+}
+
+#[test]
+fn a_disk_full_at_a_segments_end_refuses_and_does_not_halt() {
+    // Many small entries, whose headers outweigh them, and sizes that end anywhere.
+    let shapes = [vec![2; 50], vec![1; 1], vec![1; 3], vec![7; 21], vec![900; 1], vec![333; 2]];
+    for shape in shapes {
+        for first in 0..40 {
+            let mut member = Member::new();
+            member.disk.limit_bytes(Some(0));
+            // Shifts by a frame's alignment where the segment ends.
+            assert!(member.is_committed(&[1 + first * 8]));
+            let turns = (0..).take_while(|_| member.is_committed(&shape)).count();
+            assert!(turns < SEGMENT_BYTES as usize, "{shape:?} fits for ever");
+            // A smaller one may still fit, or not; the member lives on either way.
+            for _ in 0..100 {
+                member.is_committed(&[1]);
+            }
+            member.disk.limit_bytes(None);
+            assert!(member.is_committed(&shape), "{shape:?} where there is space again");
+        }
+    }
+}

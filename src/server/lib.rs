@@ -26,6 +26,8 @@ mod read;
 mod rpc;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use boot::BootError;

@@ -98,7 +98,7 @@ impl State {
         Ok(response)
     }
 
-    fn read_range<T>(
+    pub(crate) fn read_range<T>(
         &self,
         request: &pb::RangeRequest,
         finish: impl Fn(RangePlan) -> Result<T, Error>,

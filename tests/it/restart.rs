@@ -9,6 +9,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use reseed_proto::etcdserverpb as pb;
+use reseed_rt::disk;
+use reseed_storage::wal;
 use tempfile::TempDir;
 
 use crate::support::api::bytes;
@@ -129,7 +131,7 @@ async fn revisions_do_not_go_back_when_compaction_has_removed_the_last() {
     assert_eq!(api.put("k", "v").await, 6);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn graceful_stops_end_with_success_and_keep_everything() {
     for signal in ["TERM", "INT"] {
         let mut node = Node::start();
@@ -143,6 +145,27 @@ async fn graceful_stops_end_with_success_and_keep_everything() {
         node.start_again();
         assert_eq!(Api::connect(&node).await.get("k").await.as_deref(), Some(signal));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_truncated_however_often_the_member_restarts() {
+    // Fewer entries per start than `--snapshot-count`: they count together.
+    let flags = ["--snapshot-count=50", "--backend-batch-interval=1ms"];
+    let mut node = Node::start_with(Options::flags(&flags));
+    let wal = node.data_dir().join("member/wal");
+    for round in 0..30 {
+        let api = Api::connect(&node).await;
+        for i in 0..20 {
+            api.put(&format!("{round}/{i}"), "v").await;
+        }
+        assert!(node.stop("TERM").success());
+        let found = wal::inspect(&*disk::disk(), &wal).expect("a log");
+        if found.mark.index >= 50 {
+            return;
+        }
+        node.start_again();
+    }
+    panic!("600 entries, and never a mark after 50 of them");
 }
 
 #[test]

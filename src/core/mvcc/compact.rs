@@ -4,10 +4,10 @@
 //! and persisted, so it is the same everywhere. Removing what lies below is local work in bounded
 //! steps, each a batch of its own: a pass over all keys in order, with the next one to visit as
 //! the cursor. The history of one key may take many steps: the oldest changes go first, so what is
-//! left of it at any moment reads the same. A crash forgets the cursor, not the bound: the marks `scheduledCompactRev` and
-//! `finishedCompactRev` differ, and the pass begins again over what is left. A compaction that
-//! arrives during a pass does not restart it; another pass follows, so that frequent compactions
-//! cannot starve the last keys of the keyspace.
+//! left of it at any moment reads the same. A crash forgets the cursor, not the bound: the marks
+//! `scheduledCompactRev` and `finishedCompactRev` differ, and the pass begins again over what is
+//! left. A compaction that arrives during a pass does not restart it; another pass follows, so that
+//! frequent compactions cannot starve the last keys of the keyspace.
 //!
 //! Nothing a client or another member sees depends on how far the work has come: reads are refused
 //! by the bound, hashes leave out by rule what is yet to be removed.

@@ -1,62 +1,34 @@
 //! What clients do to the store, over real gRPC, and how they write it down.
 //!
-//! `kv` sends requests that touch one key each, `watch` watches everything, `audit` looks at what
-//! is left when all is quiet. They speak through generated stubs and not through our client crate,
-//! because what that one retries or hides is not the server's doing.
+//! A file per role, each with its choices (pure, from a random stream and what it knows) and the
+//! loop that carries them out until the load is over. They share:
+//!
+//! - [`Scribe`]: writes the history; [`Board`]: what the run tells its machines;
+//! - `client`: one connection, any request of the history, and what its failure means (`refusal`);
+//! - `translate`: between the history's words and the wire's;
+//! - `watch`: streams of watches; `values`: values nobody else writes, keys by skew.
+//!
+//! Clients speak through generated stubs and not through our client crate, because what that one
+//! retries or hides is not the server's doing; [`Role::Library`] alone is there to test it.
+//! Nothing here knows the simulator: time, chance and sockets come from `rt`, and a [`Scene`] tells
+//! the true time.
 
-mod audit;
-mod kv;
+mod board;
+mod client;
+#[cfg(madsim)]
+pub mod old;
+mod refusal;
+mod scribe;
 mod translate;
+mod values;
 mod watch;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use reseed_rt::net::{ChannelOptions, channel};
-use tonic::transport::Channel;
+use rand_chacha::ChaCha8Rng;
 
-pub use audit::audit;
-pub use kv::KvClient;
-pub use watch::watch_all;
-
-use crate::{
-    kv_history::{Event, Recorder, What},
-    world::Room,
-};
-
-/// Where the member listens.
-pub const ENDPOINT: &str = "member:2379";
-/// How long a client waits for one answer.
-const ANSWER_MAX: Duration = Duration::from_secs(7);
-/// Responses may hold the whole history.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
-
-/// A new connection to the member, made when it is first used.
-fn connection() -> Channel {
-    let connect_timeout = Duration::from_secs(2);
-    channel(ENDPOINT, ChannelOptions { connect_timeout, ..ChannelOptions::default() })
-}
-
-/// Writes down what one client does.
-#[derive(Clone)]
-pub struct Scribe {
-    recorder: Recorder,
-    room: Room,
-    client: u32,
-}
-
-impl Scribe {
-    /// For client number `client` of the running simulation.
-    #[must_use]
-    pub fn new(recorder: Recorder, client: u32) -> Self {
-        Self { recorder, room: Room::current(), client }
-    }
-
-    /// Records an event, now, in the history and in the fingerprint.
-    fn note(&self, what: What) {
-        let at = u64::try_from(self.room.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let event = Event { at, client: self.client, what };
-        let text = serde_json::to_vec(&event).unwrap_or_default();
-        self.room.trace("history", &[&text]);
-        self.recorder.record(event);
-    }
-}
+pub use board::Board;
+pub use client::{Answer, Client};
+#[cfg(madsim)]
+pub use old::{KvClient, Scribe as OldScribe, audit, watch_all};
+pub use scribe::{Scene, Scribe};

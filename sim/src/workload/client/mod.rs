@@ -1,0 +1,155 @@
+//! One client: asks one thing at a time, writes it down, and knows what a failure means.
+//!
+//! It retries nothing. After a silence the connection is not worth keeping, since its other end
+//! may have lost power, which nobody hears; the next request goes over a new one, to the next
+//! member if there are several.
+
+mod renewals;
+mod send;
+
+use std::time::Duration;
+
+use reseed_rt::{
+    clock,
+    net::{ChannelOptions, channel},
+};
+use tonic::{Status, transport::Channel};
+
+use self::renewals::Renewals;
+use super::{Scribe, refusal};
+use crate::history::{Request, Response, What};
+
+/// Answers may hold the whole history.
+pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Between a connection that could not be made and the next attempt.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a member listens.
+#[must_use]
+pub fn endpoint(member: u32) -> String {
+    format!("{}:2379", member_name(member))
+}
+
+/// What a member's machine is called.
+#[must_use]
+pub fn member_name(member: u32) -> String {
+    format!("member-{member}")
+}
+
+/// A new connection, made when it is first used.
+pub(super) fn connection(member: u32, options: ChannelOptions) -> Channel {
+    channel(&endpoint(member), options)
+}
+
+/// How clients connect.
+pub(super) fn options() -> ChannelOptions {
+    ChannelOptions { connect_timeout: Duration::from_secs(2), ..ChannelOptions::default() }
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// It was answered.
+    Ok(Response),
+    /// It was refused with this text, or never sent, and had no effect.
+    Fail(String),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Answer {
+    /// The answer, if there is one.
+    #[must_use]
+    pub fn ok(self) -> Option<Response> {
+        match self {
+            Self::Ok(response) => Some(response),
+            Self::Fail(_) | Self::Unknown => None,
+        }
+    }
+}
+
+/// A client with its connection.
+#[derive(Debug)]
+pub struct Client {
+    scribe: Scribe,
+    members: u32,
+    member: u32,
+    answer_max: Duration,
+    channel: Channel,
+    renewals: Option<Renewals>,
+}
+
+impl Client {
+    /// A client of `members` members that waits `answer_max` for an answer.
+    #[must_use]
+    pub fn new(scribe: Scribe, members: u32, answer_max: Duration) -> Self {
+        let members = members.max(1);
+        let member = scribe.client() % members;
+        let channel = connection(member, options());
+        Self { scribe, members, member, answer_max, channel, renewals: None }
+    }
+
+    /// Writes down what this client does.
+    #[must_use]
+    pub fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    /// The member it asks.
+    #[must_use]
+    pub fn member(&self) -> u32 {
+        self.member
+    }
+
+    /// Asks, and waits for the answer as long as this client waits.
+    pub async fn ask(&mut self, request: Request) -> Answer {
+        self.ask_within(request, self.answer_max).await
+    }
+
+    /// Asks, and waits for the answer for `limit` at most.
+    pub async fn ask_within(&mut self, request: Request, limit: Duration) -> Answer {
+        let op = self.scribe.next_op();
+        let member = self.member;
+        self.scribe.note(What::Invoke { op, member, request: request.clone() });
+        let outcome = clock::timeout(limit, self.send(&request)).await;
+        let (what, answer) = match outcome {
+            Ok(Ok(response)) => (What::Ok { op, response: response.clone() }, Answer::Ok(response)),
+            Ok(Err(status)) => self.failed(op, &request, &status).await,
+            Err(elapsed) => {
+                self.go_elsewhere();
+                let error = elapsed.to_string();
+                if refusal::has_no_effect(&request) {
+                    (What::Fail { op, error: error.clone() }, Answer::Fail(error))
+                } else {
+                    (What::Unknown { op, error }, Answer::Unknown)
+                }
+            }
+        };
+        self.scribe.note(what);
+        answer
+    }
+
+    async fn failed(&mut self, op: u64, request: &Request, status: &Status) -> (What, Answer) {
+        let error = status.message().to_owned();
+        match refusal::meaning(request, status) {
+            refusal::Meaning::Refused => (What::Fail { op, error: error.clone() }, Answer::Fail(error)),
+            refusal::Meaning::Unsent => {
+                clock::sleep(PAUSE).await;
+                self.go_elsewhere();
+                (What::Fail { op, error: error.clone() }, Answer::Fail(error))
+            }
+            refusal::Meaning::Unknown => {
+                self.renewals = None;
+                let error = format!("{:?}: {error}", status.code());
+                (What::Unknown { op, error }, Answer::Unknown)
+            }
+        }
+    }
+
+    /// Gives up the connection.
+    fn go_elsewhere(&mut self) {
+        self.member = (self.member + 1) % self.members;
+        self.channel = connection(self.member, options());
+        self.renewals = None;
+    }
+}

@@ -43,5 +43,4 @@ pub mod swarm;
 pub mod sysint;
 #[cfg(madsim)]
 pub mod trial;
-#[cfg(madsim)]
 pub mod workload;

@@ -25,7 +25,7 @@ use crate::{
     figures::Figures,
     kv_history::{Event, Recorder, What},
     plan::{Fault, FaultKind, Plan, Role},
-    workload::{KvClient, Scribe, audit, watch_all},
+    workload::old::{KvClient, Scribe, audit, watch_all},
     world::{
         Room,
         clock::Clock,

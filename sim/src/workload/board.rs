@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use crate::history::WatchId;
+use crate::{check::Violation, history::WatchId};
 
 /// The notice board of a run; clones are the same board.
 #[derive(Clone, Default, Debug)]
@@ -24,6 +24,7 @@ struct Notices {
     witnessed: AtomicI64,
     watches: Mutex<BTreeMap<WatchId, i64>>,
     sent: Mutex<BTreeMap<String, u64>>,
+    complaints: Mutex<Vec<Violation>>,
 }
 
 impl Board {
@@ -92,6 +93,18 @@ impl Board {
     #[must_use]
     pub fn all_sent(&self) -> BTreeMap<String, u64> {
         lock(&self.0.sent).clone()
+    }
+
+    /// A client saw what must not be, and what no checker would find in the history.
+    pub fn complain(&self, class: &str, story: String) {
+        let violation = Violation { class: class.to_owned(), story, ops: Vec::new() };
+        lock(&self.0.complaints).push(violation);
+    }
+
+    /// Everything clients complained of.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<Violation> {
+        lock(&self.0.complaints).clone()
     }
 }
 

@@ -4,8 +4,8 @@
 //! loop that carries them out until the load is over. They share:
 //!
 //! - [`Scribe`]: writes the history; [`Board`]: what the run tells its machines;
-//! - `client`: one connection, any request of the history, and what its failure means (`refusal`);
-//! - `translate`: between the history's words and the wire's;
+//! - [`Client`]: one connection, any request of the history, and what its failure means;
+//! - `translate`: between the history's words and the wire's; `say`: requests in few words;
 //! - `watch`: streams of watches; `values`: values nobody else writes, keys by skew.
 //!
 //! Clients speak through generated stubs and not through our client crate, because what that one
@@ -13,22 +13,141 @@
 //! Nothing here knows the simulator: time, chance and sockets come from `rt`, and a [`Scene`] tells
 //! the true time.
 
+mod append;
+mod audit;
+mod bank;
 mod board;
 mod client;
+pub mod coverage;
+mod election;
+mod explorer;
+mod kubernetes;
+mod lease;
+mod library;
+mod lock;
+mod maintenance;
 #[cfg(madsim)]
 pub mod old;
+mod past_reader;
+mod quota;
 mod refusal;
+mod register;
+mod say;
 mod scribe;
+mod session;
 mod translate;
 mod values;
 mod watch;
+mod watcher;
+pub mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use reseed_rt::clock;
 
+pub use audit::Auditor;
 pub use board::Board;
-pub use client::{Answer, Client};
-#[cfg(madsim)]
-pub use old::{KvClient, Scribe as OldScribe, audit, watch_all};
+pub use client::{Answer, Client, endpoint, member_name};
 pub use scribe::{Scene, Scribe};
+
+use self::{
+    lease::Leases,
+    maintenance::Maintenance,
+    past_reader::PastReader,
+    register::Register,
+    values::{Keys, Values},
+};
+use crate::{
+    history::{Request, Response},
+    plan::{Load, Role},
+};
+
+/// All that a client's machine is given.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Writes down what it does.
+    pub scribe: Scribe,
+    /// Where the run tells it when to stop.
+    pub board: Board,
+    /// Its chance.
+    pub rng: ChaCha8Rng,
+    /// What all clients share.
+    pub load: Arc<Load>,
+    /// Members of the cluster.
+    pub members: u32,
+}
+
+impl Desk {
+    fn client(&self) -> Client {
+        Client::new(self.scribe.clone(), self.members, self.load.answer_max)
+    }
+
+    fn values(&self) -> Values {
+        Values::new(self.scribe.client(), self.load.value_bytes_max)
+    }
+
+    fn keys(&self, prefix: &'static str) -> Keys {
+        Keys::new(prefix, self.load.keys, self.load.key_skew_percent)
+    }
+
+    /// Pauses between two requests.
+    async fn think(&mut self) {
+        clock::sleep(self.load.think_max.mul_f64(self.rng.random())).await;
+    }
+}
+
+/// A role that asks one thing after the other.
+trait Part {
+    /// What to ask next.
+    fn choose(&mut self, rng: &mut ChaCha8Rng) -> Request;
+    /// Learns from an answer.
+    fn learn(&mut self, request: &Request, response: &Response);
+}
+
+/// Plays `role` until the load is over; watchers go on until the run is.
+pub async fn play(role: Role, desk: Desk) {
+    match role {
+        Role::Register => {
+            let part = Register::new(&desk);
+            ask_on_and_on(desk, part).await;
+        }
+        Role::Lease => {
+            let part = Leases::new(&desk);
+            ask_on_and_on(desk, part).await;
+        }
+        Role::Maintenance => {
+            let part = Maintenance::new(&desk);
+            ask_on_and_on(desk, part).await;
+        }
+        Role::PastReader => ask_on_and_on(desk, PastReader::new()).await,
+        Role::Append => append::run(desk).await,
+        Role::Bank => bank::run(desk).await,
+        Role::Kubernetes => kubernetes::run(desk).await,
+        Role::Watcher => watcher::run(desk, false).await,
+        Role::SlowWatcher => watcher::run(desk, true).await,
+        Role::Lock => lock::run(desk).await,
+        Role::Election => election::run(desk).await,
+        Role::Quota => quota::run(desk).await,
+        Role::Explorer => explorer::run(desk).await,
+        Role::Library => library::run(desk).await,
+    }
+}
+
+/// Does a role go on after the load, until the run ends?
+#[must_use]
+pub fn goes_on(role: Role) -> bool {
+    matches!(role, Role::Watcher | Role::SlowWatcher | Role::Kubernetes)
+}
+
+async fn ask_on_and_on(mut desk: Desk, mut part: impl Part) {
+    let mut client = desk.client();
+    while desk.board.is_loading() {
+        let request = part.choose(&mut desk.rng);
+        if let Answer::Ok(response) = client.ask(request.clone()).await {
+            part.learn(&request, &response);
+        }
+        desk.think().await;
+    }
+}

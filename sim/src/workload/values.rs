@@ -4,7 +4,7 @@ use rand::{Rng, RngExt};
 
 /// Makes values that no other client of the run writes: a checker tells from a value who wrote it.
 #[derive(Clone, Debug)]
-pub struct Values {
+pub(crate) struct Values {
     client: u32,
     written: u64,
     bytes_max: u64,
@@ -13,24 +13,24 @@ pub struct Values {
 impl Values {
     /// For `client`; padding is at most `bytes_max` long.
     #[must_use]
-    pub fn new(client: u32, bytes_max: u64) -> Self {
+    pub(crate) fn new(client: u32, bytes_max: u64) -> Self {
         Self { client, written: 0, bytes_max }
     }
 
     /// A new value without padding; a suffix may follow.
-    pub fn tag(&mut self) -> String {
+    pub(crate) fn tag(&mut self) -> String {
         self.written += 1;
         format!("{}.{}.", self.client, self.written)
     }
 
     /// A new value of some length.
-    pub fn fresh(&mut self, rng: &mut impl Rng) -> String {
+    pub(crate) fn fresh(&mut self, rng: &mut impl Rng) -> String {
         let len = rng.random_range(0..=self.bytes_max);
         self.of_len(len)
     }
 
     /// A new value with `len` bytes of padding.
-    pub fn of_len(&mut self, len: u64) -> String {
+    pub(crate) fn of_len(&mut self, len: u64) -> String {
         let mut value = self.tag();
         value.extend(std::iter::repeat_n('v', usize::try_from(len).unwrap_or(0)));
         value
@@ -39,7 +39,7 @@ impl Values {
 
 /// Chooses among numbered keys by a Zipf distribution.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     prefix: &'static str,
     /// Sums of the weights up to each key.
     sums: Vec<f64>,
@@ -49,7 +49,7 @@ impl Keys {
     /// `count` keys (at least one) under `prefix`; `skew_percent` is the exponent of the
     /// distribution in hundredths, 0: all alike.
     #[must_use]
-    pub fn new(prefix: &'static str, count: u64, skew_percent: u32) -> Self {
+    pub(crate) fn new(prefix: &'static str, count: u64, skew_percent: u32) -> Self {
         let exponent = f64::from(skew_percent) / 100.0;
         let mut sum = 0.0;
         let weigh = |rank: u64| {
@@ -61,30 +61,30 @@ impl Keys {
 
     /// How many there are.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.sums.len()
     }
 
     /// The key with this number.
     #[must_use]
-    pub fn named(&self, number: usize) -> String {
+    pub(crate) fn named(&self, number: usize) -> String {
         format!("{}{number:03}", self.prefix)
     }
 
     /// Their prefix.
     #[must_use]
-    pub fn prefix(&self) -> &'static str {
+    pub(crate) fn prefix(&self) -> &'static str {
         self.prefix
     }
 
     /// One of them.
-    pub fn pick(&self, rng: &mut impl Rng) -> String {
+    pub(crate) fn pick(&self, rng: &mut impl Rng) -> String {
         let number = self.pick_number(rng);
         self.named(number)
     }
 
     /// One of them, by number.
-    pub fn pick_number(&self, rng: &mut impl Rng) -> usize {
+    pub(crate) fn pick_number(&self, rng: &mut impl Rng) -> usize {
         let total = self.sums.last().copied().unwrap_or(1.0);
         let point = rng.random_range(0.0..total);
         self.sums.partition_point(|sum| *sum <= point).min(self.sums.len() - 1)
@@ -93,7 +93,7 @@ impl Keys {
 
 /// The end of the range of all keys with a prefix of ours, which never ends in 0x7f.
 #[must_use]
-pub fn prefix_end(prefix: &str) -> String {
+pub(crate) fn prefix_end(prefix: &str) -> String {
     let mut end: Vec<char> = prefix.chars().collect();
     let Some(last) = end.pop() else { return "\0".to_owned() };
     end.push(char::from_u32(u32::from(last) + 1).unwrap_or(char::MAX));
@@ -104,7 +104,7 @@ pub fn prefix_end(prefix: &str) -> String {
 ///
 /// # Panics
 /// If all weights are zero.
-pub fn pick_weighted(weights: &[u32], rng: &mut impl Rng) -> usize {
+pub(crate) fn pick_weighted(weights: &[u32], rng: &mut impl Rng) -> usize {
     let total: u32 = weights.iter().sum();
     assert!(total > 0, "one of {weights:?} must have weight");
     let mut point = rng.random_range(0..total);

@@ -53,8 +53,8 @@ pub enum Answer {
     Ok(Response),
     /// It was refused with this text, or never sent, and had no effect.
     Fail(String),
-    /// Nobody knows.
-    Unknown,
+    /// Nobody knows; what the client saw.
+    Unknown(String),
 }
 
 impl Answer {
@@ -63,7 +63,7 @@ impl Answer {
     pub fn ok(self) -> Option<Response> {
         match self {
             Self::Ok(response) => Some(response),
-            Self::Fail(_) | Self::Unknown => None,
+            Self::Fail(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -121,7 +121,7 @@ impl Client {
                 if refusal::has_no_effect(&request) {
                     (What::Fail { op, error: error.clone() }, Answer::Fail(error))
                 } else {
-                    (What::Unknown { op, error }, Answer::Unknown)
+                    (What::Unknown { op, error: error.clone() }, Answer::Unknown(error))
                 }
             }
         };
@@ -132,7 +132,9 @@ impl Client {
     async fn failed(&mut self, op: u64, request: &Request, status: &Status) -> (What, Answer) {
         let error = status.message().to_owned();
         match refusal::meaning(request, status) {
-            refusal::Meaning::Refused => (What::Fail { op, error: error.clone() }, Answer::Fail(error)),
+            refusal::Meaning::Refused => {
+                (What::Fail { op, error: error.clone() }, Answer::Fail(error))
+            }
             refusal::Meaning::Unsent => {
                 clock::sleep(PAUSE).await;
                 self.go_elsewhere();
@@ -141,7 +143,7 @@ impl Client {
             refusal::Meaning::Unknown => {
                 self.renewals = None;
                 let error = format!("{:?}: {error}", status.code());
-                (What::Unknown { op, error }, Answer::Unknown)
+                (What::Unknown { op, error: error.clone() }, Answer::Unknown(error))
             }
         }
     }

@@ -18,13 +18,7 @@ fn kv() -> KeyValue {
 }
 
 fn known() -> Version {
-    Version {
-        value: "v".to_owned(),
-        mod_revision: 5,
-        create_revision: 2,
-        version: 3,
-        lease: 9,
-    }
+    Version { value: "v".to_owned(), mod_revision: 5, create_revision: 2, version: 3, lease: 9 }
 }
 
 #[test]
@@ -104,8 +98,7 @@ fn a_transaction_keeps_its_conditions_and_both_branches() {
 #[test]
 fn answers_keep_what_they_say() {
     let header = Some(ResponseHeader { revision: 12, ..ResponseHeader::default() });
-    let ranged =
-        pb::RangeResponse { header: header.clone(), kvs: vec![kv()], more: true, count: 4 };
+    let ranged = pb::RangeResponse { header, kvs: vec![kv()], more: true, count: 4 };
     let pair = Pair { key: "k".to_owned(), version: known() };
     let body = Body::Range { kvs: vec![pair.clone()], count: 4, more: true };
     assert_eq!(range(&ranged).revision, 12);

@@ -1,0 +1,85 @@
+//! Fills the store up to its quota, and makes room again when it says that there is none.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use reseed_rt::clock;
+
+use super::{
+    Answer, Client, Desk, say,
+    values::{Keys, Values},
+};
+use crate::history::Request;
+
+/// Values as large as this fill quickly.
+const FILL_BYTES: u64 = 24_000;
+/// The end of etcd's refusal.
+const NO_SPACE: &str = "database space exceeded";
+/// Between two looks whether there is room again.
+const PAUSE: Duration = Duration::from_millis(700);
+/// Writes of one fill, so that a store without a quota does not grow for ever.
+const WRITES_MAX: u32 = 60;
+
+#[derive(Debug)]
+struct Filler {
+    values: Values,
+    keys: Keys,
+}
+
+/// Fills and empties until the load is over, and leaves the store usable.
+pub(super) async fn run(mut desk: Desk) {
+    let mut filler = Filler { values: desk.values(), keys: desk.keys("fill/") };
+    let mut client = desk.client();
+    while desk.board.is_loading() {
+        filler.fill(&mut desk, &mut client).await;
+        filler.make_room(&mut desk, &mut client).await;
+        clock::sleep(PAUSE).await;
+    }
+}
+
+/// Ends the alarm, should there be one: nothing can be written as long as it is raised.
+pub(crate) fn disarm() -> Request {
+    Request::Alarm { action: "deactivate".to_owned(), alarm: "nospace".to_owned() }
+}
+
+impl Filler {
+    /// Writes until there is no space.
+    async fn fill(&mut self, desk: &mut Desk, client: &mut Client) {
+        for _ in 0..WRITES_MAX {
+            if !desk.board.is_loading() {
+                return;
+            }
+            let key = self.keys.pick(&mut desk.rng);
+            let len = desk.rng.random_range(FILL_BYTES / 2..FILL_BYTES);
+            let put = say::put(&key, self.values.of_len(len));
+            if is_full(client, put.into()).await {
+                return;
+            }
+            desk.think().await;
+        }
+    }
+
+    /// Deletes, compacts up to where the witness has seen, defragments, and ends the alarm.
+    async fn make_room(&mut self, desk: &mut Desk, client: &mut Client) {
+        let prefix = say::list(self.keys.prefix());
+        let all =
+            crate::history::request::Delete { key: prefix.key, end: prefix.end, prev_kv: false };
+        client.ask(all.into()).await;
+        clock::sleep(PAUSE).await;
+        let revision = desk.board.witnessed().max(1);
+        client.ask(Request::Compact { revision, physical: true }).await;
+        if desk.rng.random() {
+            client.ask(Request::Defragment).await;
+        }
+        client.ask(Request::Alarm { action: "get".to_owned(), alarm: "none".to_owned() }).await;
+        client.ask(disarm()).await;
+    }
+}
+
+/// Sends a write; is there no space for it?
+async fn is_full(client: &mut Client, write: Request) -> bool {
+    match client.ask(write).await {
+        Answer::Fail(error) | Answer::Unknown(error) => error.ends_with(NO_SPACE),
+        Answer::Ok(_) => false,
+    }
+}

@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    fleet,
+    bugbank, fleet,
     judge::{Order, run_and_judge},
     plan::scenario::Scenario,
     selftest,
@@ -38,6 +38,8 @@ enum Sub {
     Run(RunArgs),
     /// Many seeds of a scenario, a process each.
     Swarm(SwarmArgs),
+    /// How well are bugs on purpose found?
+    Bugbank(bugbank::Options),
     /// Proves the simulated world with a tiny service, each seed twice.
     Selftest(selftest::Options),
 }
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Sub::Run(args) => run(&args),
         Sub::Swarm(args) => swarm(&args),
+        Sub::Bugbank(options) => bugbank::command(&options),
         Sub::Selftest(options) => selftest::command(&options),
     };
     ExitCode::from(code)

@@ -4,8 +4,11 @@
 //! only when something is wrong with it.
 
 use std::{
-    io,
-    process::{Command, Stdio},
+    io::{self, Read},
+    process::{Command, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::ScopedJoinHandle,
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,6 +39,55 @@ pub struct Child<T> {
 /// If no process can be started.
 pub fn run_child<T: DeserializeOwned>(args: &[String]) -> io::Result<Child<T>> {
     let output = Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).output()?;
+    Ok(read(&output))
+}
+
+/// The same, but ends the process after `limit` of real time; then there is nothing to tell.
+///
+/// # Errors
+/// If no process can be started or ended.
+pub fn run_child_within<T: DeserializeOwned>(
+    args: &[String],
+    limit: Duration,
+) -> io::Result<Option<Child<T>>> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (over, is_over) = mpsc::channel();
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let mut output = std::thread::scope(|scope| {
+        let errors = scope.spawn(move || drain(stderr.as_mut()));
+        let answers = scope.spawn(move || {
+            let answers = drain(stdout.as_mut());
+            // Whoever waited may have stopped.
+            let _nobody_waits = over.send(());
+            answers
+        });
+        let timely = is_over.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
+        if !timely {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let text = |reader: ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
+        let (stdout, stderr) = (text(answers), text(errors));
+        Ok::<_, io::Error>(timely.then_some(Output { status, stdout, stderr }))
+    })?;
+    Ok(output.take().map(|output| read(&output)))
+}
+
+fn drain(from: Option<&mut impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        // What could not be read is missing from what it said, as if it had not been said.
+        drop(from.read_to_end(&mut bytes));
+    }
+    bytes
+}
+
+fn read<T: DeserializeOwned>(output: &Output) -> Child<T> {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().rev().find_map(|line| line.strip_prefix(REPORT));
     let report = line.and_then(|line| serde_json::from_str(line).ok());
@@ -48,5 +100,5 @@ pub fn run_child<T: DeserializeOwned>(args: &[String]) -> io::Result<Child<T>> {
     if !output.status.success() && report.is_none() {
         said.push_str(&format!("the child ended with {}\n", output.status));
     }
-    Ok(Child { report, said })
+    Child { report, said }
 }

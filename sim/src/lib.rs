@@ -10,12 +10,14 @@
 //! - [`figures`]: what a run counts;
 //! - `selftest`: the world proven with a tiny service instead of the server;
 //! - `judge`, `report`: from a trial to a verdict, and how it is told and kept;
-//! - `fleet`, `swarm`: many simulations, a process each; `cli`: the command.
+//! - `fleet`, `swarm`: many simulations, a process each; `cli`: the command;
+//! - [`bugbank`]: how well bugs on purpose are found.
 //!
 //! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
 //! there (models, checkers, files), which is enough for their tests. It contains no logic of the
 //! server, and the server none of its.
 
+pub mod bugbank;
 pub mod check;
 pub mod figures;
 pub mod fingerprint;

@@ -1,0 +1,223 @@
+//! The command: every bug from every master seed, each run in a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use reseed_planted::Bug;
+
+use super::{
+    hunt::{Found, Hunt, Outcome, Prey},
+    table::{Row, Table},
+};
+use crate::{
+    fleet,
+    report::{Report, Verdict},
+};
+
+/// A run that takes longer than this hangs: the planted bug makes the program spin.
+const RUN_MAX: Duration = Duration::from_secs(120);
+/// Share of the bugs that must be found.
+const FOUND_PERCENT_MIN: usize = 95;
+
+/// What to hunt, and how long.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Scenario files; those of `scenarios/fast` and `scenarios/swarm` without.
+    scenarios: Vec<PathBuf>,
+    /// Only this bug; may be given again.
+    #[arg(long)]
+    bug: Vec<String>,
+    /// Master seeds per bug.
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// The first master seed: other numbers hunt in other places.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Processor time per bug and master seed, such as `10m`.
+    #[arg(long, default_value = "10m", value_parser = parse_time)]
+    cpu: Duration,
+    /// Processes at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Write the table here, too, as Markdown.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Write everything here as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// `10m`, `90s`, or seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: u64 = number.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    Ok(Duration::from_secs(number * unit))
+}
+
+/// Runs the command: 0 if enough was found, 1 if not, 2 if it makes no sense.
+#[must_use]
+pub fn command(options: &Options) -> u8 {
+    let wanted = bugs(&options.bug).and_then(|bugs| Ok((bugs, scenarios(&options.scenarios)?)));
+    let (bugs, scenarios) = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("reseed-sim: {error}");
+            return 2;
+        }
+    };
+    let table = Table { rows: hunt_all(options, &bugs, &scenarios), cpu: options.cpu };
+    print!("{}", table.text());
+    let files = [(&options.markdown, table.markdown()), (&options.json, table.json())];
+    for (file, content) in files {
+        if let Some(file) = file
+            && let Err(error) = fs::write(file, content)
+        {
+            eprintln!("reseed-sim: {}: {error}", file.display());
+            return 2;
+        }
+    }
+    u8::from(table.found_percent() < FOUND_PERCENT_MIN)
+}
+
+fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
+    if names.is_empty() {
+        return Ok(Bug::ALL.to_vec());
+    }
+    let named = |name: &String| Bug::named(name).ok_or(format!("there is no bug {name:?}"));
+    names.iter().map(named).collect()
+}
+
+/// The files to run; none of them may know of bugs.
+fn scenarios(files: &[PathBuf]) -> Result<Vec<String>, String> {
+    let mut found: Vec<PathBuf> = files.to_vec();
+    if found.is_empty() {
+        for dir in ["scenarios/fast", "scenarios/swarm"] {
+            // One of them may be missing: then the other one is all there is.
+            let Ok(entries) = fs::read_dir(dir) else { continue };
+            let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+            found.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "toml")));
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err("there are no scenarios".to_owned());
+    }
+    Ok(found.into_iter().map(|path| path.display().to_string()).collect())
+}
+
+/// What is known of runs without a bug, by scenario and seed.
+type Sound = Mutex<BTreeMap<(usize, u64), bool>>;
+
+fn hunt_all(options: &Options, bugs: &[Bug], scenarios: &[String]) -> Vec<Row> {
+    let masters = options.first..options.first + options.seeds;
+    let mut todo: Vec<(Bug, u64)> =
+        bugs.iter().flat_map(|bug| masters.clone().map(|master| (*bug, master))).collect();
+    todo.reverse();
+    let progress = ProgressBar::new(todo.len() as u64);
+    let (todo, sound, found) = (Mutex::new(todo), Sound::default(), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((bug, master)) = { lock(&todo).pop() } {
+                    let prey = Processes { bug, scenarios, sound: &sound };
+                    let hunt = Hunt { master, scenarios: scenarios.len(), cpu: options.cpu };
+                    lock(&found).push((bug, hunt.run(&prey)));
+                    progress.inc(1);
+                }
+            });
+        }
+    });
+    progress.finish_and_clear();
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let of = |bug| found.iter().filter(move |(its, _)| *its == bug).map(|(_, hunt)| hunt.clone());
+    bugs.iter().map(|bug| Row::new(*bug, of(*bug).collect(), scenarios)).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a scenario with the bug in a process of its own.
+struct Processes<'a> {
+    bug: Bug,
+    scenarios: &'a [String],
+    sound: &'a Sound,
+}
+
+impl Processes<'_> {
+    fn child(&self, scenario: usize, seed: u64, bug: Option<Bug>) -> Outcome {
+        let mut command = vec!["run".to_owned(), "--child".to_owned()];
+        command.push(self.scenarios[scenario].clone());
+        command.extend(["--seed".to_owned(), seed.to_string()]);
+        if let Some(bug) = bug {
+            command.extend(["--planted".to_owned(), bug.name().to_owned()]);
+        }
+        match fleet::run_child_within::<Report>(&command, RUN_MAX) {
+            Ok(Some(fleet::Child { report: Some(report), .. })) => Outcome {
+                cpu: Duration::from_secs_f64(report.cpu_secs),
+                found: (report.verdict == Verdict::Violation).then(|| Found {
+                    scenario,
+                    seed,
+                    class: report.violations.first().map_or("missed", |v| &v.class).to_owned(),
+                    story: report.story,
+                }),
+            },
+            // No report, or no process: nothing is known.
+            Ok(Some(fleet::Child { report: None, .. })) | Err(_) => Outcome::default(),
+            Ok(None) => Outcome {
+                cpu: RUN_MAX,
+                found: Some(Found {
+                    scenario,
+                    seed,
+                    class: "live.spin".to_owned(),
+                    story: format!("the run was not over after {RUN_MAX:?}"),
+                }),
+            },
+        }
+    }
+}
+
+impl Prey for Processes<'_> {
+    fn run(&self, scenario: usize, seed: u64) -> Outcome {
+        self.child(scenario, seed, Some(self.bug))
+    }
+
+    fn is_sound(&self, scenario: usize, seed: u64) -> bool {
+        let known = lock(self.sound).get(&(scenario, seed)).copied();
+        known.unwrap_or_else(|| {
+            let sound = self.child(scenario, seed, None).found.is_none();
+            lock(self.sound).insert((scenario, seed), sound);
+            sound
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_minutes_or_seconds() {
+        assert_eq!(parse_time("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("7"), Ok(Duration::from_secs(7)));
+        assert!(parse_time("soon").is_err());
+    }
+
+    #[test]
+    fn a_bug_nobody_knows_is_refused() {
+        assert!(bugs(&["ack-before-sync".to_owned()]).is_ok());
+        assert!(bugs(&["no-such-bug".to_owned()]).is_err());
+        assert_eq!(bugs(&[]).map(|bugs| bugs.len()), Ok(Bug::ALL.len()));
+    }
+}

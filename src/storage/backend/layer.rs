@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, iter::Peekable, ops::Bound};
 use bytes::Bytes;
 use reseed_core::port::{Op, Table};
 
+use super::pair_bytes;
+
 /// Counted per change on top of its bytes: what the collections themselves need.
 const CHANGE_BYTES: usize = 64;
 /// Keys up to this length fit in line; revision keys have 17 or 18.
@@ -44,6 +46,7 @@ pub struct Layer {
     /// Everything else, by `Table as usize - 1`.
     rest: [BTreeMap<Bytes, Option<Bytes>>; Table::ALL.len()],
     bytes: usize,
+    growth: u64,
 }
 
 fn slot(table: Table) -> usize {
@@ -61,16 +64,26 @@ impl Layer {
         self.bytes
     }
 
+    /// What its puts add to the engine's bytes in use, at most: what they replace and what its
+    /// deletions free is known to the engine only.
+    pub(crate) fn growth(&self) -> u64 {
+        self.growth
+    }
+
     /// Takes one more change.
     pub(crate) fn record(&mut self, op: Op) {
         let Op { table, key, value } = op;
         let change_bytes = key.len() + value.as_ref().map_or(0, Bytes::len) + CHANGE_BYTES;
+        self.growth += value.as_ref().map_or(0, |value| pair_bytes(&key, value));
         if let (Table::Key, Some(value)) = (table, &value)
             && let Some(inline) = self.appendable(&key)
         {
             self.appended.push((inline, value.clone()));
             self.bytes += change_bytes;
             return;
+        }
+        if let Some(Some(replaced)) = self.get(table, &key) {
+            self.growth -= pair_bytes(&key, replaced);
         }
         let key_bytes = key.len();
         self.bytes += change_bytes;

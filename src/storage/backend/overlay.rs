@@ -235,7 +235,7 @@ impl Backend {
     pub fn size(&self) -> Size {
         let state = self.shared.state.read();
         let Size { allocated, in_use } = state.size;
-        let in_use = in_use + state.bytes() as u64;
+        let in_use = in_use + state.layers().map(Layer::growth).sum::<u64>();
         Size { allocated: allocated.max(in_use), in_use }
     }
 

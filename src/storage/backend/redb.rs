@@ -23,7 +23,8 @@ use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
 
 use super::{
-    APPLIED_INDEX, APPLIED_TERM, AppliedAt, BackendError, Engine, Layer, Rebuild, Size, View,
+    APPLIED_INDEX, APPLIED_TERM, AppliedAt, BackendError, Engine, Layer, PAIR_OVERHEAD_BYTES,
+    Rebuild, Size, View,
     redb_disk::{Gauge, RedbFile},
     redb_view::RedbView,
 };
@@ -45,9 +46,6 @@ const LIVE_PAIRS: &str = "live_pairs";
 /// length says little about the space it took; this does, and like a file it never shrinks.
 const PEAK_BYTES: &str = "peak_bytes";
 
-/// What a pair costs on top of its bytes: offsets in the leaf, its share of inner pages and of
-/// pages not quite full. 1 M pairs of 300 bytes take 303 MiB.
-const PAIR_BYTES: u64 = 17;
 /// Free space a transaction wants to see: twice its changes and this.
 const SPARE_BYTES: u64 = 4 << 20;
 /// Cache of an engine in the making.
@@ -236,7 +234,7 @@ impl Live {
     }
 
     fn in_use(&self) -> u64 {
-        self.bytes + PAIR_BYTES * self.pairs
+        self.bytes + PAIR_OVERHEAD_BYTES * self.pairs
     }
 
     fn add(&mut self, key: &[u8], value: &[u8]) {

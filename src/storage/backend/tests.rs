@@ -207,6 +207,33 @@ fn a_failed_sync_is_final() {
 }
 
 #[test]
+fn deletions_take_no_room_before_they_are_flushed() {
+    let disk = MemDisk::new(1);
+    let backend = open(&disk);
+    let empty = backend.size().in_use;
+    (1..=100).for_each(|index| commit(&backend, index, 200));
+    let full = backend.size().in_use;
+    backend.flush_blocking().unwrap();
+    assert_eq!(backend.size().in_use, full, "a put takes before what it takes afterwards");
+    let delete = |revisions: std::ops::RangeInclusive<u64>| {
+        let mut batch = Batch::default();
+        revisions.for_each(|n| batch.delete(Table::Key, key(n)));
+        backend.commit(batch, at(100)).unwrap();
+    };
+    delete(1..=100);
+    assert_eq!(backend.size().in_use, full, "until the engine has freed something");
+    (101..=200).for_each(|index| {
+        let mut batch = Batch::default();
+        batch.put(Table::Key, key(index), vec![1; 200]);
+        backend.commit(batch, at(100)).unwrap();
+    });
+    delete(101..=200);
+    assert_eq!(backend.size().in_use, full, "what was put and deleted meanwhile");
+    backend.flush_blocking().unwrap();
+    assert_eq!(backend.size().in_use, empty);
+}
+
+#[test]
 fn a_defragmentation_keeps_what_was_flushed_meanwhile() {
     let disk = MemDisk::new(1);
     let backend = open(&disk);

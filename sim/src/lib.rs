@@ -6,6 +6,7 @@
 //! - [`history`]: what clients did and saw; [`check`]: whether etcd allows that;
 //! - `run`: one simulation in this process; `sysint`: what that needs of libc;
 //! - [`plan`]: scenario files, and what a seed makes of them;
+//! - `nemesis`: carries out the faults of a plan, and undoes them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
 //! - [`figures`]: what a run counts;
 //! - `selftest`: the world proven with a tiny service instead of the server;
@@ -33,6 +34,8 @@ pub mod cli;
 pub mod fleet;
 #[cfg(madsim)]
 pub mod judge;
+#[cfg(madsim)]
+pub mod nemesis;
 #[cfg(madsim)]
 pub mod report;
 #[cfg(madsim)]

@@ -149,7 +149,9 @@ pub async fn program() -> Summary {
         clock::sleep(Duration::from_millis(rng.random_range(100..2000))).await;
         if round % 2 == 0 {
             let n = rng.random_range(0..40);
-            room.with_drives(|drives| drives.crash_after(server.id(), n));
+            room.with_drives(|drives| {
+                drives.drive(server.id()).fail_power_after(n, "power_at_disk_op");
+            });
         } else if !server.is_down() {
             let how = if rng.random() { Crash::Power } else { Crash::Process };
             server.kill(how);

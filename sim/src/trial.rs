@@ -24,12 +24,12 @@ use crate::{
     },
     figures::Figures,
     kv_history::{Event, Recorder, What},
-    plan::{Fault, FaultKind, Plan, Role},
+    nemesis::{self, Cast},
+    plan::{Plan, Role},
     workload::old::{KvClient, Scribe, audit, watch_all},
     world::{
         Room,
-        clock::Clock,
-        net::{Crash, Link},
+        net::{Latency, Link},
         node::Machine,
     },
 };
@@ -64,21 +64,25 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     for name in &plan.planted {
         reseed_planted::arm(Bug::named(name).expect("the scenario was checked"));
     }
-    let latency = plan.net.latency.least..plan.net.latency.most;
+    let latency = Latency {
+        usual: plan.net.latency.least..plan.net.latency.most,
+        tail_per_mille: plan.net.latency.tail_per_mille,
+        tail_factor: plan.net.latency.tail_factor,
+    };
     let loss = f64::from(plan.net.loss_per_mille) / 1000.0;
-    let link = Link { latency, loss, cut: false };
+    let link = Link { latency, loss };
     room.with_network(|network| network.set_default_link(link));
     let config = member_config(&plan);
     let member = Machine::boot("member", address(1), move || serve(config.clone()));
 
-    let offset_secs = plan.clocks[0].wall_offset_millis as f64 / 1000.0;
-    let clock = Clock { rate: plan.clocks[0].rate(), offset_secs };
-    room.set_clock(member.id(), clock);
+    let (rate, ahead) = (plan.clocks[0].rate(), plan.clocks[0].wall_offset_millis);
+    room.set_clock(member.id(), |clock| clock.with_rate(rate, room.elapsed()).jumped(ahead));
     let end = clock::Instant::now() + plan.load.lasting;
-    let mut clients = Vec::new();
+    let (mut clients, mut machines) = (Vec::new(), BTreeMap::new());
     let of = |role| plan.clients.iter().filter(|its| **its == role).count() as u32;
     for number in 1..=of(Role::Register) {
         let machine = Machine::idle(&format!("client-{number}"), address(10 + number as u8));
+        machines.insert(machines.len() as u32, machine.clone());
         let scribe = Scribe::new(recorder.clone(), number);
         let (plan, rng) = (plan.clone(), room.stream(&format!("client-{number}")));
         // Made on the client's machine: a connection belongs to the machine that makes it.
@@ -87,15 +91,22 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     }
     for number in 0..of(Role::Watcher) {
         let machine = Machine::idle(&format!("watcher-{number}"), address(100 + number as u8));
+        machines.insert(machines.len() as u32, machine.clone());
         let scribe = Scribe::new(recorder.clone(), WATCHERS_FROM + number);
         drop(machine.spawn(watch_all(scribe, 1)));
     }
-    inflict(&plan.faults, &member).await;
+    // Nobody takes the place of a client that is gone for ever.
+    let cast = Cast::new(vec![member.clone()], machines, |number| {
+        Machine::idle(&format!("successor of client {number}"), address(200 + number as u8))
+    });
+    if let Err(error) = nemesis::inflict(&plan.faults, &cast).await {
+        panic!("{error}");
+    }
     for client in clients {
         // Clients end by themselves; one that was cancelled would have nothing to say.
         let _ended = client.await;
     }
-    heal(&member).await;
+    nemesis::heal(&cast).await;
     let auditor = Machine::idle("auditor", address(2)).spawn(audit());
     let mut violations = Vec::new();
     let audit = match time::timeout(HEALED_MAX, auditor).await {
@@ -146,56 +157,6 @@ fn member_config(plan: &Plan) -> Config {
         backend_overlay_bytes_max: bytes(knobs.backend_overlay_bytes_max),
         backend_batch_interval: knobs.backend_batch_interval,
         ..Config::default()
-    }
-}
-
-/// Carries out the faults, in their order, each unless the member is down already.
-async fn inflict(faults: &[Fault], member: &Machine) {
-    let room = Room::current();
-    let start = room.elapsed();
-    for fault in faults {
-        time::sleep((start + fault.at).saturating_sub(room.elapsed())).await;
-        if member.is_down() {
-            continue;
-        }
-        room.trace("fault", &[format!("{:?}", fault.kind).as_bytes()]);
-        match fault.kind {
-            FaultKind::PowerAtDiskOp { n, .. } => {
-                room.with_drives(|drives| drives.crash_after(member.id(), n));
-            }
-            FaultKind::PowerCut { down, .. } => restart_after(member, Crash::Power, down).await,
-            FaultKind::ProcessKill { down, .. } => {
-                restart_after(member, Crash::Process, down).await
-            }
-            FaultKind::SyncError { n, .. } => {
-                room.with_drives(|drives| drives.sync_error_after(member.id(), n));
-            }
-            FaultKind::DiskFull { lasting, .. } => {
-                room.with_drives(|drives| drives.fill(member.id()));
-                time::sleep(lasting).await;
-                room.with_drives(|drives| drives.empty(member.id()));
-            }
-            FaultKind::Cut { lasting, .. } => {
-                room.with_network(|network| network.set_isolated(member.host(), true));
-                time::sleep(lasting).await;
-                room.with_network(|network| network.set_isolated(member.host(), false));
-            }
-            _ => unreachable!("the scenarios of this trial know no other faults"),
-        }
-    }
-}
-
-async fn restart_after(member: &Machine, how: Crash, down: Duration) {
-    member.kill(how);
-    time::sleep(down).await;
-    member.restart();
-}
-
-/// No more faults; waits until the machine is up.
-async fn heal(member: &Machine) {
-    Room::current().with_drives(|drives| drives.disarm(member.id()));
-    while member.is_down() {
-        time::sleep(Duration::from_millis(100)).await;
     }
 }
 

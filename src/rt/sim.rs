@@ -13,7 +13,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -32,6 +32,9 @@ pub trait World: Send + Sync + 'static {
     fn true_duration(&self, local: Duration) -> Duration;
     /// The life of the node's present incarnation.
     fn life(&self) -> Life;
+    /// Asked before each poll of a task of a node whose life is [`Life::hook`]ed: how long the task
+    /// waits for the node's processor. The power may fail here, as a panic.
+    fn processor_wait(&self) -> Duration;
     /// The seed of a new random stream.
     fn seed(&self, label: &'static str) -> [u8; 32];
     /// One random number.
@@ -67,16 +70,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Duplex for T {}
 
 /// One incarnation of a node: from boot to crash. Clones share it.
 #[derive(Clone, Default, Debug)]
-pub struct Life(Arc<AtomicBool>);
+pub struct Life(Arc<Flags>);
+
+#[derive(Default, Debug)]
+struct Flags {
+    over: AtomicBool,
+    hooked: AtomicBool,
+}
 
 impl Life {
     /// The node has crashed.
     pub fn end(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the world is asked before each poll of the node's tasks, or no more. A flag, so
+    /// that it costs nothing while no fault needs it.
+    pub fn hook(&self, hooked: bool) {
+        self.0.hooked.store(hooked, Ordering::Relaxed);
     }
 
     fn is_over(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.over.load(Ordering::Relaxed)
+    }
+
+    fn is_hooked(&self) -> bool {
+        self.0.hooked.load(Ordering::Relaxed)
     }
 }
 
@@ -87,6 +106,26 @@ impl Life {
 struct Mortal<T> {
     life: Life,
     work: Option<BoxFuture<'static, T>>,
+    /// The task's turn on the processor of a slow machine has not come yet.
+    turn: Option<Pin<Box<madsim::time::Sleep>>>,
+}
+
+impl<T> Mortal<T> {
+    /// Waits for the node's processor, once for each poll of the work.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() {
+            let wait = world().processor_wait();
+            if wait.is_zero() {
+                return Poll::Ready(());
+            }
+            self.turn = Some(Box::pin(madsim::time::sleep(wait)));
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+        }
+        self.turn = None;
+        Poll::Ready(())
+    }
 }
 
 /// Ties `work` to the life of the node it runs on.
@@ -94,13 +133,16 @@ pub fn mortal<T>(work: impl Future<Output = T> + Send + 'static) -> impl Future<
 where
     T: 'static,
 {
-    Mortal { life: world().life(), work: Some(Box::pin(work)) }
+    Mortal { life: world().life(), work: Some(Box::pin(work)), turn: None }
 }
 
 impl<T> Future for Mortal<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if self.life.is_hooked() || self.turn.is_some() {
+            ready!(self.poll_turn(cx));
+        }
         let work = self.work.as_mut().expect("taken only on drop");
         work.as_mut().poll(cx)
     }

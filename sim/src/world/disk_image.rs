@@ -10,113 +10,58 @@
 //! - of the writes not synced, none, all, or any subset (no order is promised without a sync), and
 //!   a write longer than a sector may be torn at sector borders.
 //!
-//! Worse than most real disks and no worse than POSIX allows. Pure: no clock, no runtime, chance
-//! is an argument. Not modelled yet: bit rot, misdirected writes, reordering across files.
+//! Worse than most real disks and no worse than POSIX allows. A file's bytes are in
+//! `disk_content.rs`, damage to what is durable in `disk_damage.rs`. Pure: no clock, no runtime,
+//! chance is an argument.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
-    sync::Arc,
+    ops::Range,
 };
 
-use bytes::Bytes;
 use rand::{Rng, RngExt};
 
-/// The unit a disk writes atomically, bytes.
-const SECTOR: usize = 512;
-/// The unit in which images share memory, bytes.
-const PAGE: usize = 4096;
+pub use super::disk_content::Change;
+use super::{
+    disk_content::{Content, SECTOR, write_torn},
+    disk_damage::Astray,
+};
 
 /// A file's number; names point to it.
 pub type Inode = u64;
 
-/// A file's bytes, sparse, sharing pages with its other image.
 #[derive(Clone, Default, Debug)]
-struct Content {
-    len: u64,
-    pages: BTreeMap<u64, Arc<[u8; PAGE]>>,
-}
-
-impl Content {
-    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        if offset.checked_add(into.len() as u64).is_none_or(|end| end > self.len) {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        for_each_page(offset, into.len(), |page, within, range| match self.pages.get(&page) {
-            Some(bytes) => into[range.clone()].copy_from_slice(&bytes[within..][..range.len()]),
-            None => into[range].fill(0),
-        });
-        Ok(())
-    }
-
-    fn write_at(&mut self, from: &[u8], offset: u64) {
-        for_each_page(offset, from.len(), |page, within, range| {
-            let bytes = self.pages.entry(page).or_insert_with(|| Arc::new([0; PAGE]));
-            Arc::make_mut(bytes)[within..][..range.len()].copy_from_slice(&from[range]);
-        });
-        self.len = self.len.max(offset + from.len() as u64);
-    }
-
-    fn set_len(&mut self, len: u64) {
-        if len < self.len {
-            let keep = len.div_ceil(PAGE as u64);
-            self.pages.split_off(&keep);
-            let within = usize::try_from(len % PAGE as u64).expect("less than a page");
-            if within > 0
-                && let Some(bytes) = self.pages.get_mut(&(len / PAGE as u64))
-            {
-                Arc::make_mut(bytes)[within..].fill(0);
-            }
-        }
-        self.len = len;
-    }
-
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Write { offset, data } => self.write_at(data, *offset),
-            Change::SetLen(len) => self.set_len(*len),
-            Change::Grow(len) => self.set_len(self.len.max(*len)),
-        }
-    }
-}
-
-/// Splits a range of a file at page borders: calls with page, offset within it, range of the slice.
-fn for_each_page(
-    offset: u64,
-    len: usize,
-    mut each: impl FnMut(u64, usize, std::ops::Range<usize>),
-) {
-    let mut done = 0;
-    while done < len {
-        let at = offset + done as u64;
-        let within = usize::try_from(at % PAGE as u64).expect("less than a page");
-        let step = (PAGE - within).min(len - done);
-        each(at / PAGE as u64, within, done..done + step);
-        done += step;
-    }
-}
-
-/// A change of a file that is not durable yet.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// Bytes at an offset.
-    Write {
-        /// Where.
-        offset: u64,
-        /// What.
-        data: Bytes,
-    },
-    /// A new length, shorter or longer.
-    SetLen(u64),
-    /// At least this length.
-    Grow(u64),
-}
-
-#[derive(Clone, Default, Debug)]
-struct FileData {
-    live: Content,
-    stable: Content,
+pub(super) struct FileData {
+    pub(super) live: Content,
+    pub(super) stable: Content,
     pending: Vec<Change>,
+    /// Where the last sync that wrote anything but zeros wrote.
+    pub(super) last_sync: Vec<Range<u64>>,
+    pub(super) astray: Option<Astray>,
+}
+
+impl FileData {
+    fn sync(&mut self) {
+        let telling = |change: &Change| match change {
+            Change::Write { offset, data } if data.iter().any(|byte| *byte != 0) => {
+                Some(*offset..*offset + data.len() as u64)
+            }
+            Change::Write { .. } | Change::SetLen(_) | Change::Grow(_) => None,
+        };
+        let written: Vec<Range<u64>> = self.pending.iter().filter_map(telling).collect();
+        if let Some(astray) = &mut self.astray {
+            astray.before_sync(&self.stable);
+        }
+        for change in self.pending.drain(..) {
+            self.stable.apply(&change);
+        }
+        if written.is_empty() {
+            return;
+        }
+        self.last_sync = written;
+        self.land_astray();
+    }
 }
 
 /// What a name stands for.
@@ -194,9 +139,9 @@ pub struct Stats {
 /// One disk.
 #[derive(Default, Debug)]
 pub struct Image {
-    files: BTreeMap<Inode, FileData>,
+    pub(super) files: BTreeMap<Inode, FileData>,
     live: Names,
-    stable: Names,
+    pub(super) stable: Names,
     journal: Vec<NameOp>,
     next_inode: Inode,
     stats: Stats,
@@ -373,10 +318,7 @@ impl Image {
     /// `NotFound` if the file went with a crash.
     pub fn sync(&mut self, inode: Inode) -> io::Result<()> {
         self.stats.syncs += 1;
-        let file = self.files.get_mut(&inode).ok_or(ErrorKind::NotFound)?;
-        for change in file.pending.drain(..) {
-            file.stable.apply(&change);
-        }
+        self.files.get_mut(&inode).ok_or(ErrorKind::NotFound)?.sync();
         Ok(())
     }
 
@@ -424,6 +366,8 @@ impl Image {
                 }
             }
             file.live = file.stable.clone();
+            // What went astray unnoticed by anyone is as if it had not.
+            file.astray = None;
         }
         self.drop_nameless_files();
     }
@@ -473,21 +417,6 @@ impl Image {
             Some(Entry::File(_)) => Err(ErrorKind::NotADirectory.into()),
             None => Err(ErrorKind::NotFound.into()),
         }
-    }
-}
-
-/// Writes some of the sectors of `data`.
-fn write_torn(into: &mut Content, data: &Bytes, offset: u64, rng: &mut impl Rng) {
-    let mut at = 0;
-    while at < data.len() {
-        // Sector borders are those of the file, not of the write.
-        let place = offset + at as u64;
-        let within = usize::try_from(place % SECTOR as u64).expect("less than a sector");
-        let end = (at + SECTOR - within).min(data.len());
-        if rng.random_bool(0.5) {
-            into.write_at(&data[at..end], place);
-        }
-        at = end;
     }
 }
 

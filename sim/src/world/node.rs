@@ -2,20 +2,27 @@
 //!
 //! The program is a future made anew at each boot. It is started once, dies with its machine, and
 //! is started again; it never ends by itself as far as madsim is concerned, because that would
-//! take its tasks down without telling the plugins.
+//! take its tasks down without telling the plugins. A program that does end leaves its machine
+//! idle, or, on a supervised machine, is started again after some seconds, as a service manager
+//! does.
 
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use madsim::{
     runtime::{Handle, NodeHandle},
     task::{JoinHandle, NodeId},
 };
 
+use rand::RngExt;
+
 use super::{
     disk::POWER_FAILURE,
     net::Crash,
-    room::{Room, host},
+    room::{Room, Step, host},
 };
+
+/// A program that ended by itself is started again after so long.
+const RESTART: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(5);
 
 /// A machine in the room.
 #[derive(Clone)]
@@ -31,13 +38,42 @@ impl Machine {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::set_up(name, ip, program, |_, _| std::future::pending())
+    }
+
+    /// As [`Machine::boot`], but a program that ends without having been asked to is started again.
+    pub fn supervised<F>(
+        name: &str,
+        ip: IpAddr,
+        program: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::set_up(name, ip, program, start_again)
+    }
+
+    /// Sets up a machine whose program is followed by `then`, given the node and its epoch.
+    fn set_up<F, G>(
+        name: &str,
+        ip: IpAddr,
+        program: impl Fn() -> F + Send + Sync + 'static,
+        then: fn(NodeId, u64) -> G,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+        G: Future<Output = ()> + Send + 'static,
+    {
         let program = Arc::new(program);
         let init = move || {
             let program = program.clone();
             async move {
-                let host = host(madsim::plugin::node());
-                Room::current().with_network(|network| network.boot(host));
+                let (room, node) = (Room::current(), madsim::plugin::node());
+                room.0.boots(node);
                 reseed_rt::sim::mortal(program()).await;
+                room.0.trace("ended", host(node), &[]);
+                room.set_ended(node);
+                drop(room.0.spawner.spawn(then(node, room.crashes(node))));
                 std::future::pending::<()>().await;
             }
         };
@@ -104,13 +140,38 @@ impl Machine {
         Handle::current().is_exit(self.id())
     }
 
+    /// Is its program running?
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        !self.is_down() && !Room::current().has_ended(self.id())
+    }
+
     /// Stops its tasks where they are; time goes on without it.
     pub fn pause(&self) {
         Handle::current().pause(self.id());
+        Room::current().0.observe(self.id(), Step::Paused);
     }
 
     /// Lets its tasks go on.
     pub fn resume(&self) {
         Handle::current().resume(self.id());
+        Room::current().0.observe(self.id(), Step::Resumed);
+    }
+}
+
+/// Starts the program of a node again some seconds after it ended, unless somebody else has done
+/// so by then or had asked it to stop.
+async fn start_again(node: NodeId, epoch: u64) {
+    let room = Room::current();
+    if room.is_stop_requested(node) {
+        return;
+    }
+    let name = format!("start again/{}/{epoch}", host(node));
+    let pause = room.stream(&name).random_range(RESTART);
+    madsim::time::sleep(pause).await;
+    if room.crashes(node) == epoch {
+        room.set_next_crash(node, Crash::Process);
+        Handle::current().kill(node);
+        Handle::current().restart(node);
     }
 }

@@ -1,7 +1,7 @@
 //! The plugin that holds the machine room, and the `rt::sim::World` that looks into it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -20,14 +20,17 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reseed_rt::{
     disk::Disk,
     sim::{Acceptor, Duplex, Life, World},
+    task::Stop,
 };
 use tokio::sync::Notify;
 
 use super::{
     clock::Clock,
-    disk::{Drives, NodeDisk},
+    disk::{Drives, NodeDisk, POWER_FAILURE},
     net::{Crash, Network},
     net_conn,
+    processor::{Processor, Turn},
+    tally::{self, Counts, Tally, Token},
 };
 use crate::fingerprint::{Trace, fold};
 
@@ -46,9 +49,27 @@ pub(crate) struct Inner {
     pub(crate) pumping: std::sync::atomic::AtomicBool,
     chance: Mutex<Chance>,
     trace: Mutex<Trace>,
+    observer: Mutex<Option<Observer>>,
 }
 
-/// Per-node randomness, clocks and crash modes.
+/// Something that happened to a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Its program starts.
+    Boot,
+    /// It went down.
+    Down,
+    /// Its tasks stand still.
+    Paused,
+    /// They go on.
+    Resumed,
+}
+
+/// Hears of every step of a machine: true time, the network's name for it, what. It is called
+/// inside madsim's callbacks too, so it may take no lock but its own.
+pub type Observer = Box<dyn Fn(Duration, u64, Step) + Send>;
+
+/// Per-node randomness, clocks, processors and crash modes.
 struct Chance {
     seed: [u8; 32],
     epochs: BTreeMap<NodeId, u64>,
@@ -56,9 +77,18 @@ struct Chance {
     forks: BTreeMap<(NodeId, u64, &'static str), u64>,
     draws: ChaCha8Rng,
     clocks: BTreeMap<NodeId, Clock>,
+    /// Changes of a clock that nobody has looked at yet.
+    clock_faults: BTreeMap<NodeId, Vec<Token>>,
+    processors: BTreeMap<NodeId, Processor>,
+    stops: BTreeMap<NodeId, Stop>,
     next_crash: BTreeMap<NodeId, Crash>,
+    /// Nodes whose power failed by itself: madsim boots them again.
+    booting: BTreeSet<NodeId>,
+    /// Nodes whose program has ended.
+    ended: BTreeSet<NodeId>,
     points: ChaCha8Rng,
     buggify: bool,
+    tally: Tally,
 }
 
 /// A stream of its own for one part of the room.
@@ -83,9 +113,15 @@ impl Simulator for Room {
             forks: BTreeMap::new(),
             draws: stream(seed, "draws"),
             clocks: BTreeMap::new(),
+            clock_faults: BTreeMap::new(),
+            processors: BTreeMap::new(),
+            stops: BTreeMap::new(),
             next_crash: BTreeMap::new(),
+            booting: BTreeSet::new(),
+            ended: BTreeSet::new(),
             points: stream(seed, "buggify"),
             buggify: false,
+            tally: Tally::default(),
         };
         Self(Arc::new(Inner {
             time: time.clone(),
@@ -96,6 +132,7 @@ impl Simulator for Room {
             pumping: false.into(),
             chance: Mutex::new(chance),
             trace: Mutex::new(Trace::default()),
+            observer: Mutex::new(None),
         }))
     }
 
@@ -111,6 +148,11 @@ impl Simulator for Room {
             if let Some(life) = chance.lives.remove(&id) {
                 life.end();
             }
+            chance.stops.remove(&id);
+            chance.ended.remove(&id);
+            if let Some(processor) = chance.processors.get_mut(&id) {
+                processor.reset();
+            }
             chance.next_crash.remove(&id).unwrap_or(Crash::Power)
         };
         lock(&self.0.drives).reset(id, how);
@@ -118,6 +160,7 @@ impl Simulator for Room {
         lock(&self.0.network).crash(host(id), how, now);
         self.0.kick.notify_one();
         self.0.trace("reset", host(id), &[]);
+        self.0.observe(id, Step::Down);
     }
 }
 
@@ -133,10 +176,31 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    /// The power of `node` is gone, and what runs there with it.
-    pub(crate) fn end_life(&self, node: NodeId) {
-        if let Some(life) = lock(&self.chance).lives.get(&node) {
+    /// The power of `node` is gone, and what runs there with it. The panic reaches madsim, which
+    /// kills the node and boots it again after some seconds.
+    pub(crate) fn fail_power(&self, node: NodeId) -> ! {
+        self.trace("power failure", host(node), &[]);
+        let mut chance = lock(&self.chance);
+        if let Some(life) = chance.lives.get(&node) {
             life.end();
+        }
+        chance.booting.insert(node);
+        drop(chance);
+        panic!("{POWER_FAILURE}");
+    }
+
+    /// The program of `node` starts.
+    pub(crate) fn boots(&self, node: NodeId) {
+        lock(&self.chance).booting.remove(&node);
+        lock(&self.network).boot(host(node));
+        self.kick.notify_one();
+        self.observe(node, Step::Boot);
+    }
+
+    /// Tells whoever wants to know.
+    pub(crate) fn observe(&self, node: NodeId, step: Step) {
+        if let Some(observer) = lock(&self.observer).as_ref() {
+            observer(self.time.elapsed(), host(node), step);
         }
     }
 
@@ -203,9 +267,80 @@ impl Room {
         f(&mut lock(&self.0.drives))
     }
 
-    /// Sets a node's clock.
-    pub fn set_clock(&self, node: NodeId, clock: Clock) {
-        lock(&self.0.chance).clocks.insert(node, clock);
+    /// Changes a node's clock.
+    pub fn set_clock(&self, node: NodeId, change: impl FnOnce(Clock) -> Clock) {
+        let mut chance = lock(&self.0.chance);
+        let clock = chance.clocks.entry(node).or_default();
+        *clock = change(*clock);
+    }
+
+    /// Changes a node's clock by a fault called `kind`, which counts when the node next looks.
+    pub fn disturb_clock(
+        &self,
+        node: NodeId,
+        kind: &'static str,
+        change: impl FnOnce(Clock) -> Clock,
+    ) {
+        self.set_clock(node, change);
+        let mut chance = lock(&self.0.chance);
+        let token = chance.tally.arm(kind);
+        chance.clock_faults.entry(node).or_default().push(token);
+    }
+
+    /// Changes a node's processor; its polls are asked for as long as that is of use.
+    pub fn with_processor(&self, node: NodeId, change: impl FnOnce(&mut Processor, &mut Tally)) {
+        let mut chance = lock(&self.0.chance);
+        let Chance { processors, tally, lives, .. } = &mut *chance;
+        let processor = processors.entry(node).or_default();
+        change(processor, tally);
+        lives.entry(node).or_default().hook(processor.is_troubled());
+    }
+
+    /// Asks the program of `node` to stop, as a signal would.
+    pub fn request_stop(&self, node: NodeId) {
+        lock(&self.0.chance).stops.entry(node).or_default().cancel();
+    }
+
+    /// Was the program of `node` asked to stop?
+    #[must_use]
+    pub fn is_stop_requested(&self, node: NodeId) -> bool {
+        lock(&self.0.chance).stops.get(&node).is_some_and(Stop::is_cancelled)
+    }
+
+    /// The program of `node` has ended.
+    pub(super) fn set_ended(&self, node: NodeId) {
+        lock(&self.0.chance).ended.insert(node);
+    }
+
+    /// Has the program of `node` ended, and not been started again?
+    #[must_use]
+    pub fn has_ended(&self, node: NodeId) -> bool {
+        lock(&self.0.chance).ended.contains(&node)
+    }
+
+    /// Did the power of `node` fail by itself, so that it boots by itself too?
+    #[must_use]
+    pub fn boots_by_itself(&self, node: NodeId) -> bool {
+        lock(&self.0.chance).booting.contains(&node)
+    }
+
+    /// Counts what happened that no part of the world counts by itself.
+    pub fn count(&self, name: &'static str) {
+        lock(&self.0.chance).tally.count(name, 1);
+    }
+
+    /// How often each kind of fault bit, and each effect came about.
+    #[must_use]
+    pub fn fired(&self) -> Counts {
+        let mut counts = lock(&self.0.chance).tally.counts().clone();
+        tally::add(&mut counts, &lock(&self.0.drives).counts());
+        tally::add(&mut counts, &lock(&self.0.network).counts());
+        counts
+    }
+
+    /// Who hears of every step of a machine from now on.
+    pub fn set_observer(&self, observer: Observer) {
+        *lock(&self.0.observer) = Some(observer);
     }
 
     /// What the next kill of `node` is; without this it is a power failure.
@@ -233,8 +368,14 @@ fn current() -> (Arc<Inner>, NodeId) {
 }
 
 impl SimWorld {
+    /// The node's clock, which it is looking at.
     fn clock(room: &Inner, node: NodeId) -> Clock {
-        lock(&room.chance).clocks.get(&node).copied().unwrap_or_default()
+        let mut chance = lock(&room.chance);
+        let Chance { clocks, clock_faults, tally, .. } = &mut *chance;
+        if !clock_faults.is_empty() {
+            clock_faults.remove(&node).into_iter().flatten().for_each(|token| tally.bite(token));
+        }
+        clocks.get(&node).copied().unwrap_or_default()
     }
 }
 
@@ -260,7 +401,32 @@ impl World for SimWorld {
     fn life(&self) -> Life {
         let (room, node) = current();
         let mut chance = lock(&room.chance);
-        chance.lives.entry(node).or_default().clone()
+        let Chance { lives, processors, .. } = &mut *chance;
+        let life = lives.entry(node).or_insert_with(|| {
+            let life = Life::default();
+            life.hook(processors.get(&node).is_some_and(Processor::is_troubled));
+            life
+        });
+        life.clone()
+    }
+
+    fn processor_wait(&self) -> Duration {
+        let (room, node) = current();
+        let now = room.time.elapsed();
+        let mut chance = lock(&room.chance);
+        let Chance { processors, tally, lives, .. } = &mut *chance;
+        let processor = processors.entry(node).or_default();
+        let turn = processor.turn(now, tally);
+        if !processor.is_troubled()
+            && let Some(life) = lives.get(&node)
+        {
+            life.hook(false);
+        }
+        drop(chance);
+        match turn {
+            Turn::After(wait) => wait,
+            Turn::PowerFails => room.fail_power(node),
+        }
     }
 
     fn seed(&self, label: &'static str) -> [u8; 32] {
@@ -282,7 +448,9 @@ impl World for SimWorld {
         let mut chance = lock(&room.chance);
         // A quarter of the points is armed per run, and fires a quarter of the time.
         let armed = stream(chance.seed, name).random_ratio(1, 4);
-        chance.buggify && armed && chance.points.random_ratio(1, 4)
+        let fires = chance.buggify && armed && chance.points.random_ratio(1, 4);
+        chance.tally.count("buggify", u64::from(fires));
+        fires
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
@@ -307,7 +475,11 @@ impl World for SimWorld {
     }
 
     fn stop_requested(&self) -> BoxFuture<'static, &'static str> {
-        // Nobody asks a simulated node to stop politely yet; crashing is the harder test.
-        Box::pin(std::future::pending())
+        let (room, node) = current();
+        let stop = lock(&room.chance).stops.entry(node).or_default().clone();
+        Box::pin(async move {
+            stop.cancelled_owned().await;
+            "SIGTERM"
+        })
     }
 }

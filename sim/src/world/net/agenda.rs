@@ -5,8 +5,8 @@ use std::{io::ErrorKind, net::IpAddr, time::Duration};
 use rand::RngExt;
 
 use super::{
-    BACKLOG_MAX, Conn, ConnId, Delivery, HostId, LOOPBACK, Network, Peer, Pipe, RETRANSMIT,
-    SYN_RETRY, Segment, Side,
+    BACKLOG_MAX, Conn, ConnId, Delivery, HostId, LOOPBACK, Network, Peer, RETRANSMIT, SYN_RETRY,
+    Segment, Side,
 };
 
 /// Something that is due at some time.
@@ -50,13 +50,15 @@ impl Network {
             return self.settle_connect(id, Err(ErrorKind::HostUnreachable));
         };
         let (delay, lost) = self.sample(source, target);
+        let cut = self.is_cut(source, target);
         let machine = &self.hosts[&target];
-        if lost || !machine.up || self.is_cut(source, target) {
+        if lost || cut || !machine.up {
             self.stats.retransmitted += 1;
             let next = (pause * 2).min(SYN_RETRY.end);
             return self.schedule(now + pause, Event::Syn { conn: id, pause: next });
         }
-        let theirs = Peer { host: target, epoch: machine.epoch, open: true, address: to };
+        let theirs =
+            Peer { host: target, epoch: machine.epoch, open: true, broken: false, address: to };
         let mut accepted = false;
         if let Some(listening) = self.listeners.get_mut(&to)
             && listening.ready.len() < BACKLOG_MAX
@@ -78,9 +80,11 @@ impl Network {
     fn on_syn_ack(&mut self, id: ConnId, accepted: bool, pause: Duration, now: Duration) {
         let Some(conn) = self.conns.get(&id) else { return };
         if !accepted {
+            self.tally.count("refused_connection", 1);
             return self.settle_connect(id, Err(ErrorKind::ConnectionRefused));
         }
-        if self.is_cut(conn.peers[1].host, conn.peers[0].host) {
+        let (target, source) = (conn.peers[1].host, conn.peers[0].host);
+        if self.is_cut(target, source) {
             self.stats.retransmitted += 1;
             let next = (pause * 2).min(SYN_RETRY.end);
             return self.schedule(now + pause, Event::SynAck { conn: id, accepted, pause: next });
@@ -100,9 +104,10 @@ impl Network {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let (source, target) = (conn.peers[from].host, conn.peers[1 - from].host);
         let receiver_epoch = conn.peers[1 - from].epoch;
+        let cut = self.is_cut(source, target);
         let machine = &self.hosts[&target];
-        let (up, stale) = (machine.up, machine.epoch != receiver_epoch);
-        if !up || self.is_cut(source, target) {
+        let stale = machine.epoch != receiver_epoch;
+        if cut || !machine.up {
             self.stats.retransmitted += 1;
             let next = (pause * 2).min(RETRANSMIT.end);
             return self.schedule(now + pause, Event::Deliver { conn: id, from, pause: next });
@@ -125,7 +130,9 @@ impl Network {
                 Segment::Fin => conn.pipes[from].finished = true,
                 Segment::Reset => {
                     self.stats.resets += 1;
-                    conn.pipes.iter_mut().for_each(Pipe::set_reset);
+                    conn.break_side(1 - from);
+                    conn.pipes[1 - from].wire.clear();
+                    conn.pipes[from].unread_bytes = 0;
                 }
             }
         }
@@ -181,19 +188,20 @@ impl Network {
         self.hosts.iter().find(|(_, host)| host.ip == ip).map(|(id, _)| *id)
     }
 
-    pub(super) fn is_cut(&self, from: HostId, to: HostId) -> bool {
-        let alone = |host: &HostId| self.isolated.contains(host);
-        let apart = from != to && (alone(&from) || alone(&to));
-        apart || self.links.get(&(from, to)).unwrap_or(&self.link).cut
-    }
-
     /// The time a segment takes, and whether it is lost on the way.
     pub(super) fn sample(&mut self, from: HostId, to: HostId) -> (Duration, bool) {
         if from == to {
             return (self.rng.random_range(LOOPBACK), false);
         }
         let link = self.links.get(&(from, to)).unwrap_or(&self.link);
-        let delay = self.rng.random_range(link.latency.clone());
-        (delay, link.loss > 0.0 && self.rng.random_bool(link.loss))
+        let mut delay = link.latency.draw(&mut self.rng);
+        let mut lost = link.loss > 0.0 && self.rng.random_bool(link.loss);
+        if !self.troubles.is_empty() {
+            let (later, gone) = self.suffer(from, to);
+            delay += later;
+            lost |= gone;
+        }
+        self.tally.count("lost_segment", u64::from(lost));
+        (delay, lost)
     }
 }

@@ -7,7 +7,8 @@
 //! between a process that dies (its machine resets its connections) and a machine that loses power
 //! (nobody hears anything until it is back and answers with resets).
 //!
-//! What programs call is in `sockets.rs`, what happens by itself in `agenda.rs`. Pure: `now` is an
+//! What programs call is in `sockets.rs`, what happens by itself in `agenda.rs`, what goes wrong in
+//! `trouble.rs`. Pure: `now` is an
 //! argument, chance is the network's own stream. `world/net_conn.rs` puts the sockets of `rt::net`
 //! on it and a task that runs what is due.
 //!
@@ -19,9 +20,10 @@
 
 mod agenda;
 mod sockets;
+mod trouble;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     ops::Range,
@@ -33,6 +35,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 
 use agenda::Event;
+pub use trouble::{Trouble, TroubleId, Who};
+
+use super::tally::{Counts, Tally, Token};
 
 /// The first retransmission of a segment and the longest pause between two.
 const RETRANSMIT: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(5);
@@ -54,17 +59,27 @@ pub type ConnId = u64;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Link {
     /// Each segment takes a time drawn from here.
-    pub latency: Range<Duration>,
+    pub latency: Latency,
     /// Chance of a segment to be lost and sent again.
     pub loss: f64,
-    /// Nothing gets through.
-    pub cut: bool,
+}
+
+/// The times segments take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Latency {
+    /// Usually, all equally likely.
+    pub usual: Range<Duration>,
+    /// Of a thousand segments, so many take a multiple of the longest of these.
+    pub tail_per_mille: u32,
+    /// Up to so many times; 1: no tail.
+    pub tail_factor: u32,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        let latency = Duration::from_micros(200)..Duration::from_millis(3);
-        Self { latency, loss: 0.0, cut: false }
+        let usual = Duration::from_micros(200)..Duration::from_millis(3);
+        let latency = Latency { usual, tail_per_mille: 0, tail_factor: 1 };
+        Self { latency, loss: 0.0 }
     }
 }
 
@@ -111,32 +126,18 @@ struct Pipe {
     unread_bytes: usize,
     written_shut: bool,
     finished: bool,
-    reset: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-}
-
-impl Pipe {
-    fn wake(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
-            waker.wake();
-        }
-    }
-
-    fn set_reset(&mut self) {
-        self.reset = true;
-        self.wire.clear();
-        self.inbox.clear();
-        self.unread_bytes = 0;
-        self.wake();
-    }
 }
 
 #[derive(Debug)]
 struct Peer {
     host: HostId,
     epoch: u64,
+    /// Its machine knows the connection.
     open: bool,
+    /// Its socket only gives errors any more.
+    broken: bool,
     address: SocketAddr,
 }
 
@@ -148,6 +149,18 @@ struct Conn {
     /// Of a connection request: its outcome, and who waits for it.
     outcome: Option<Result<(), ErrorKind>>,
     waiting: Option<Waker>,
+    /// What this side writes next breaks the connection.
+    doom: Option<(Side, Token)>,
+}
+
+impl Conn {
+    /// The socket of `side` has heard of a reset.
+    fn break_side(&mut self, side: Side) {
+        self.peers[side].broken = true;
+        self.pipes[1 - side].inbox.clear();
+        let wakers = [self.pipes[1 - side].reader.take(), self.pipes[side].writer.take()];
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
 }
 
 #[derive(Debug)]
@@ -186,7 +199,8 @@ pub struct Network {
     agenda: BTreeMap<(Duration, u64), Event>,
     link: Link,
     links: BTreeMap<(HostId, HostId), Link>,
-    isolated: BTreeSet<HostId>,
+    troubles: BTreeMap<TroubleId, (Trouble, Token)>,
+    tally: Tally,
     next_id: u64,
     rng: ChaCha8Rng,
     stats: NetStats,
@@ -205,7 +219,8 @@ impl Network {
             agenda: BTreeMap::new(),
             link: Link::default(),
             links: BTreeMap::new(),
-            isolated: BTreeSet::new(),
+            troubles: BTreeMap::new(),
+            tally: Tally::default(),
             next_id: 0,
             rng,
             stats: NetStats::default(),
@@ -267,19 +282,16 @@ impl Network {
         };
     }
 
-    /// Cuts a machine off from all others, or no more. Its own links stay as they are.
-    pub fn set_isolated(&mut self, host: HostId, isolated: bool) {
-        if isolated {
-            self.isolated.insert(host);
-        } else {
-            self.isolated.remove(&host);
-        }
-    }
-
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> NetStats {
         self.stats
+    }
+
+    /// How often each fault bit, and what came of them.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.tally.counts().clone()
     }
 
     /// What arrived since the last call.

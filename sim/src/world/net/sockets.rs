@@ -77,12 +77,17 @@ impl Network {
         let machine = self.hosts.get_mut(&host).ok_or(ErrorKind::AddrNotAvailable)?;
         let to = if to.ip().is_loopback() { SocketAddr::new(machine.ip, to.port()) } else { to };
         let from = SocketAddr::new(machine.ip, machine.take_port());
-        let mine = Peer { host, epoch: machine.epoch, open: true, address: from };
-        let theirs = Peer { host, epoch: 0, open: false, address: to };
+        let mine = Peer { host, epoch: machine.epoch, open: true, broken: false, address: from };
+        let theirs = Peer { host, epoch: 0, open: false, broken: false, address: to };
         self.next_id += 1;
         let id = self.next_id;
-        let conn =
-            Conn { peers: [mine, theirs], pipes: Default::default(), outcome: None, waiting: None };
+        let conn = Conn {
+            peers: [mine, theirs],
+            pipes: Default::default(),
+            outcome: None,
+            waiting: None,
+            doom: None,
+        };
         self.conns.insert(id, conn);
         self.stats.connections += 1;
         let target = self.host_of(to.ip()).unwrap_or(host);
@@ -116,10 +121,19 @@ impl Network {
         let Some(conn) = self.conns.get_mut(&id) else {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         };
+        let host = conn.peers[side].host;
         let pipe = &mut conn.pipes[1 - side];
-        if pipe.reset {
+        let something = conn.peers[side].broken || pipe.finished || !pipe.inbox.is_empty();
+        if something && !self.troubles.is_empty() && self.is_deaf(host) {
+            let conn = self.conns.get_mut(&id).expect("looked up above");
+            conn.pipes[1 - side].reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let conn = self.conns.get_mut(&id).expect("looked up above");
+        if conn.peers[side].broken {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
+        let pipe = &mut conn.pipes[1 - side];
         let Some(first) = pipe.inbox.front_mut() else {
             if pipe.finished {
                 return Poll::Ready(Ok(Bytes::new()));
@@ -149,7 +163,7 @@ impl Network {
         let Some(conn) = self.conns.get_mut(&id) else {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         };
-        if conn.pipes[1 - side].reset {
+        if conn.peers[side].broken {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
         let pipe = &mut conn.pipes[side];
@@ -161,9 +175,15 @@ impl Network {
             pipe.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let taken = data.len().min(room);
+        let mut taken = data.len().min(room);
+        let doomed = conn.doom.is_some();
         pipe.unread_bytes += taken;
+        let broken = if doomed { self.break_off(id, side, taken) } else { None };
+        taken = broken.unwrap_or(taken);
         self.send(id, side, Segment::Data(Bytes::copy_from_slice(&data[..taken])), now);
+        if broken.is_some() {
+            return Poll::Ready(Err(self.reset_midway(id, side, now).into()));
+        }
         Poll::Ready(Ok(taken))
     }
 
@@ -188,6 +208,9 @@ impl Network {
         if conn.outcome.is_none() {
             self.conns.remove(&id);
             return;
+        }
+        if conn.peers[side].broken {
+            return self.forget_if_over(id);
         }
         if !conn.pipes[1 - side].inbox.is_empty() {
             self.send(id, side, Segment::Reset, now);

@@ -1,6 +1,7 @@
 //! What programs notice of the network, driven by hand.
 
 use std::{
+    collections::BTreeSet,
     net::Ipv4Addr,
     task::{Context, Poll},
 };
@@ -84,6 +85,17 @@ fn bytes(text: &'static str) -> Poll<Result<Bytes, ErrorKind>> {
     Poll::Ready(Ok(Bytes::from_static(text.as_bytes())))
 }
 
+/// Did a write end in a reset?
+trait Broken {
+    fn is_ready_and_broken(&self) -> bool;
+}
+
+impl Broken for Poll<Result<usize, ErrorKind>> {
+    fn is_ready_and_broken(&self) -> bool {
+        matches!(self, Self::Ready(Err(ErrorKind::ConnectionReset)))
+    }
+}
+
 const RESET: Poll<Result<Bytes, ErrorKind>> = Poll::Ready(Err(ErrorKind::ConnectionReset));
 
 #[test]
@@ -144,11 +156,14 @@ fn a_dead_process_resets_and_a_dead_machine_is_silent() {
 fn a_cut_link_holds_bytes_back_and_loses_none() {
     let mut lab = Lab::new();
     let conn = lab.established();
-    lab.network.set_isolated(SERVER, true);
+    let server = Who::one(SERVER);
+    let cut = Trouble::Cut { from: server.others(), to: server, both_ways: true };
+    let cut = lab.network.begin(cut, "cut_both_ways");
     assert_eq!(lab.write(conn, 0, b"patience"), Poll::Ready(Ok(8)));
     lab.pass(30_000);
     assert_eq!(lab.read(conn, 1), Poll::Pending);
-    lab.network.set_isolated(SERVER, false);
+    assert_eq!(lab.network.counts()["cut_both_ways"], 1, "one cut, however many segments");
+    lab.network.end(cut);
     lab.pass(6_000);
     assert_eq!(lab.read(conn, 1), bytes("patience"));
     assert!(lab.network.stats().retransmitted > 5);
@@ -158,9 +173,12 @@ fn a_cut_link_holds_bytes_back_and_loses_none() {
 fn a_link_may_be_cut_one_way() {
     let mut lab = Lab::new();
     let conn = lab.established();
-    let cut = Link { cut: true, ..Link::default() };
-    lab.network.set_link(SERVER, CLIENT, Some(cut));
+    let (from, to) = (Who::one(SERVER), Who::one(CLIENT));
+    let cut = Trouble::Cut { from, to, both_ways: false };
+    let _for_ever = lab.network.begin(cut, "cut_one_way");
     assert_eq!(lab.write(conn, 0, b"there"), Poll::Ready(Ok(5)));
+    lab.pass(20);
+    assert!(lab.network.counts().is_empty(), "nothing was held up yet");
     assert_eq!(lab.write(conn, 1, b"back"), Poll::Ready(Ok(4)));
     lab.pass(1_000);
     assert_eq!(lab.read(conn, 1), bytes("there"));
@@ -213,4 +231,137 @@ fn closed_connections_are_forgotten() {
     lab.network.close(conn, 1, lab.now);
     lab.pass(100);
     assert!(lab.network.conns.is_empty() && lab.network.agenda.is_empty());
+}
+
+#[test]
+fn a_lossy_link_loses_no_byte_and_takes_longer() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let lossy = lab.network.begin(Trouble::Lossy(Who::one(SERVER), 1.0), "lossy");
+    assert_eq!(lab.write(conn, 1, b"late"), Poll::Ready(Ok(4)));
+    lab.pass(100);
+    assert_eq!(lab.read(conn, 0), Poll::Pending, "sent again after 200 ms");
+    lab.pass(200);
+    assert_eq!(lab.read(conn, 0), bytes("late"));
+    lab.network.end(lossy);
+    assert_eq!(lab.write(conn, 1, b"soon"), Poll::Ready(Ok(4)));
+    lab.pass(20);
+    assert_eq!(lab.read(conn, 0), bytes("soon"));
+    assert_eq!(lab.network.counts()["lossy"], 1);
+    assert_eq!(lab.network.counts()["lost_segment"], 1);
+}
+
+#[test]
+fn a_slow_link_delays_both_ways_and_only_its_machines() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let slow = Trouble::Slow(Who::one(SERVER), Duration::from_secs(60));
+    let slow = lab.network.begin(slow, "slow_link");
+    assert_eq!(lab.write(conn, 0, b"slow"), Poll::Ready(Ok(4)));
+    lab.pass(20);
+    assert_eq!(lab.read(conn, 1), Poll::Pending);
+    lab.network.end(slow);
+    lab.pass(60_000);
+    assert_eq!(lab.read(conn, 1), bytes("slow"));
+    assert_eq!(lab.network.counts()["slow_link"], 1);
+    let elsewhere = Trouble::Slow(Who::one(99), Duration::from_secs(60));
+    let _for_ever = lab.network.begin(elsewhere, "slow_link");
+    assert_eq!(lab.write(conn, 0, b"quick"), Poll::Ready(Ok(5)));
+    lab.pass(20);
+    assert_eq!(lab.read(conn, 1), bytes("quick"));
+}
+
+#[test]
+fn latency_has_a_tail() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let usual = Duration::from_millis(1)..Duration::from_millis(2);
+    let latency = Latency { usual, tail_per_mille: 100, tail_factor: 1_000 };
+    lab.network.set_link(CLIENT, SERVER, Some(Link { latency, loss: 0.0 }));
+    let mut late = 0;
+    for _ in 0..300 {
+        assert_eq!(lab.write(conn, 0, b"x"), Poll::Ready(Ok(1)));
+        lab.pass(10);
+        late += usize::from(lab.read(conn, 1) == Poll::Pending);
+        lab.pass(3_000);
+        while lab.read(conn, 1).is_ready() {}
+    }
+    assert!((10..60).contains(&late), "{late} of 300 late");
+}
+
+#[test]
+fn a_doomed_connection_breaks_in_the_middle_of_an_answer() {
+    let (mut answers, mut requests) = (0, 0);
+    for seed in 0..40 {
+        let mut lab = Lab::new();
+        lab.network.rng = ChaCha8Rng::seed_from_u64(seed);
+        let conn = lab.established();
+        lab.network.doom(&Who::one(SERVER), 5, "resets");
+        assert!(lab.network.counts().is_empty(), "nothing was written yet");
+        if lab.write(conn, 0, b"request").is_ready_and_broken() {
+            requests += 1;
+            continue;
+        }
+        lab.pass(20);
+        assert_eq!(lab.read(conn, 1), bytes("request"));
+        assert!(lab.write(conn, 1, b"answer").is_ready_and_broken());
+        assert_eq!(lab.read(conn, 1), RESET, "the server's socket is broken");
+        lab.pass(20);
+        assert_eq!(lab.read(conn, 0), RESET);
+        assert_eq!(lab.network.counts()["resets"], 1);
+        let arrived = lab.network.take_delivered().pop().expect("the reset");
+        assert_eq!(arrived.data, None);
+        answers += 1;
+    }
+    assert!(answers > requests && requests > 0, "{answers} answers, {requests} requests");
+}
+
+#[test]
+fn a_half_open_connection_is_silent_until_somebody_writes() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    assert_eq!(lab.network.forget(&Who::one(SERVER)), 1);
+    assert_eq!(lab.read(conn, 1), RESET, "its own program hears of it");
+    lab.network.close(conn, 1, lab.now);
+    lab.pass(60_000);
+    assert_eq!(lab.read(conn, 0), Poll::Pending, "the other side still believes");
+    assert_eq!(lab.write(conn, 0, b"anyone?"), Poll::Ready(Ok(7)));
+    lab.pass(20);
+    assert_eq!(lab.read(conn, 0), RESET);
+    lab.network.close(conn, 0, lab.now);
+    assert!(lab.network.conns.is_empty());
+}
+
+#[test]
+fn a_machine_that_does_not_read_stops_who_writes_to_it() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let deaf = lab.network.begin(Trouble::Deaf(Who::one(SERVER)), "slow_reader");
+    assert_eq!(lab.read(conn, 1), Poll::Pending);
+    assert!(lab.network.counts().is_empty(), "there was nothing to read");
+    let chunk = vec![7; BUFFER_BYTES_MAX];
+    assert_eq!(lab.write(conn, 0, &chunk), Poll::Ready(Ok(chunk.len())));
+    lab.pass(1_000);
+    assert_eq!(lab.read(conn, 1), Poll::Pending, "it is there and not read");
+    assert_eq!(lab.write(conn, 0, b"more"), Poll::Pending, "backpressure");
+    assert_eq!(lab.network.counts()["slow_reader"], 1);
+    lab.network.end(deaf);
+    assert!(matches!(lab.read(conn, 1), Poll::Ready(Ok(read)) if read.len() == chunk.len()));
+    assert_eq!(lab.write(conn, 0, b"more"), Poll::Ready(Ok(4)));
+}
+
+#[test]
+fn calm_ends_everything() {
+    let mut lab = Lab::new();
+    let conn = lab.established();
+    let all = Who::AllBut(BTreeSet::new());
+    let cut = Trouble::Cut { from: all.clone(), to: all.clone(), both_ways: true };
+    for trouble in [cut, Trouble::Lossy(all.clone(), 1.0), Trouble::Deaf(all.clone())] {
+        let _ended_by_calm = lab.network.begin(trouble, "trouble");
+    }
+    lab.network.doom(&all, 1, "resets");
+    lab.network.calm();
+    assert_eq!(lab.write(conn, 0, b"through"), Poll::Ready(Ok(7)));
+    lab.pass(20);
+    assert_eq!(lab.read(conn, 1), bytes("through"));
 }

@@ -228,6 +228,6 @@ impl Latency {
         if self.tail_per_mille > 0 && rng.random_ratio(self.tail_per_mille.min(1000), 1000) {
             return rng.random_range(most..=most * self.tail_factor.max(1));
         }
-        rng.random_range(self.usual.clone())
+        rng.random_range(self.usual.start..=most)
     }
 }

@@ -118,6 +118,14 @@ impl ValueCache {
         }
     }
 
+    /// Drops everything: the engine is another one.
+    pub(super) fn clear(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        for shard in &self.shards {
+            *shard.lock() = Shard::default();
+        }
+    }
+
     /// Whether a key lies behind everything that was ever read, so that it cannot be kept.
     pub(super) fn is_beyond(&self, key: &[u8]) -> bool {
         decode_revision_key(key).is_none_or(|revision| self.is_new(revision))

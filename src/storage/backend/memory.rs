@@ -3,7 +3,7 @@
 //! A transaction copies the tables if a view still looks at them, which one always does: fine for
 //! thousands of keys, not for millions. Nothing survives the process.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use reseed_core::port::{Read, ReadError, Table, Visit};
@@ -55,6 +55,10 @@ impl Engine for MemoryEngine {
         let bytes = self.tables.iter().map(|((_, key), value)| key.len() + value.len());
         let bytes = bytes.sum::<usize>() as u64;
         Ok(Size { allocated: bytes, in_use: bytes })
+    }
+
+    fn install(&self, from: &Path) -> Result<Box<dyn Engine>, BackendError> {
+        Err(BackendError::Engine(format!("memory takes no {}", from.display())))
     }
 
     fn rebuild(&self) -> Result<Option<Box<dyn Rebuild>>, BackendError> {

@@ -45,6 +45,7 @@
 mod cache;
 mod defrag;
 mod flush;
+mod install;
 mod keys;
 mod layer;
 mod memory;
@@ -55,10 +56,11 @@ mod redb;
 mod redb_disk;
 mod redb_view;
 
-use std::{fmt::Debug, io, sync::Arc};
+use std::{fmt::Debug, io, path::Path, sync::Arc};
 
 use reseed_core::port::{Read, ReadError};
 
+pub use install::{finish_install, install_path};
 pub use keys::{APPLIED_INDEX, APPLIED_TERM, RevisionKey, decode_revision_key};
 pub use layer::Layer;
 pub use overlay::{Backend, Snapshot};
@@ -172,6 +174,9 @@ pub(crate) trait Engine: Send + Debug {
 
     /// What it takes.
     fn size(&self) -> Result<Size, BackendError>;
+
+    /// Puts the database in `from` in this one's place on disk, and opens it there.
+    fn install(&self, from: &Path) -> Result<Box<dyn Engine>, BackendError>;
 
     /// Begins a copy of the engine without its holes; `None` if there is nothing to gain.
     fn rebuild(&self) -> Result<Option<Box<dyn Rebuild>>, BackendError>;

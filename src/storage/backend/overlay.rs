@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) options: BackendOptions,
     pub(super) state: RwLock<State>,
     /// Values read from the engine.
-    cache: ValueCache,
+    pub(super) cache: ValueCache,
     pub(super) flusher: Mutex<Flusher>,
     /// Told when a defragmentation ends.
     pub(super) rebuilt: Condvar,

@@ -101,6 +101,15 @@ impl RedbEngine {
             let fresh = Self::create(Arc::clone(&disk), &path.with_extension(NEW), cache_bytes)?;
             fresh.rename(path)?;
         }
+        Self::existing(disk, path, cache_bytes)
+    }
+
+    /// Opens a database that is there.
+    pub(super) fn existing(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        cache_bytes: usize,
+    ) -> Result<Self, BackendError> {
         Self::open_file(disk, path, cache_bytes, OpenMode::ReadWrite)
     }
 
@@ -198,7 +207,7 @@ impl RedbEngine {
         self.gauge.give_up();
         self.database = None;
         let disk = Arc::clone(&self.disk);
-        *self = Self::open_file(disk, &self.path, self.cache_bytes, OpenMode::ReadWrite)?;
+        *self = Self::existing(disk, &self.path, self.cache_bytes)?;
         Ok(())
     }
 }
@@ -340,6 +349,13 @@ impl Engine for RedbEngine {
         Ok(Size { allocated: len.min(live.peak_bytes), in_use: len.min(live.in_use()) })
     }
 
+    fn install(&self, from: &Path) -> Result<Box<dyn Engine>, BackendError> {
+        let fresh = Self::existing(Arc::clone(&self.disk), from, REBUILD_CACHE_BYTES)?;
+        fresh.rename(&self.path)?;
+        // Who still reads the old state goes on reading the file that has lost its name.
+        Ok(Box::new(Self::existing(Arc::clone(&self.disk), &self.path, self.cache_bytes)?))
+    }
+
     fn rebuild(&self) -> Result<Option<Box<dyn Rebuild>>, BackendError> {
         let path = self.path.with_extension(DEFRAG);
         let fresh = Self::create(Arc::clone(&self.disk), &path, REBUILD_CACHE_BYTES)?;
@@ -385,7 +401,7 @@ impl Rebuild for RedbRebuild {
         let Self { fresh, path, cache_bytes } = *self;
         let disk = Arc::clone(&fresh.disk);
         fresh.rename(&path)?;
-        Ok(Box::new(RedbEngine::open_file(disk, &path, cache_bytes, OpenMode::ReadWrite)?))
+        Ok(Box::new(RedbEngine::existing(disk, &path, cache_bytes)?))
     }
 
     fn discard(self: Box<Self>) {

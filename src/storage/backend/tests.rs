@@ -1,6 +1,7 @@
 //! The backend under ordinary use, full disks and failing ones.
 
 mod crash;
+mod install;
 mod portable;
 
 use std::path::Path;

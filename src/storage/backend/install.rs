@@ -1,0 +1,85 @@
+//! Taking over another member's state: a whole database in place of the one in use.
+//!
+//! The new database is imported beside the old one, under a name of its own, and is durable before
+//! anything else happens ([`import_blocking`](super::import_blocking)). Then the log is told that
+//! it begins after the new state, and only then does the new database take the old one's name. A
+//! crash between the two leaves a log that is ahead of the backend, and the database that fits it
+//! beside it: [`finish_install`] at boot makes the rename up for it. A crash before leaves a file
+//! that nothing refers to, which boot removes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use reseed_rt::disk::Disk;
+
+use super::{AppliedAt, Backend, BackendError, BackendOptions, Engine, Layer, redb::RedbEngine};
+
+/// What a database to be installed is called, beside the one called `db`.
+#[must_use]
+pub fn install_path(db: &Path) -> PathBuf {
+    db.with_extension("install")
+}
+
+/// At boot: renames or removes what an interrupted installation left. The log begins after entry
+/// `log_begins`.
+///
+/// # Errors
+/// `Io`, `Engine` if the disk or the waiting database cannot be read.
+pub fn finish_install(
+    disk: &Arc<dyn Disk>,
+    db: &Path,
+    log_begins: u64,
+) -> Result<(), BackendError> {
+    let waiting = install_path(db);
+    if !disk.exists(&waiting).map_err(BackendError::io("look for a new database"))? {
+        return Ok(());
+    }
+    let cache_bytes = BackendOptions::default().cache_bytes;
+    let engine = RedbEngine::existing(Arc::clone(disk), &waiting, cache_bytes)?;
+    let index = engine.applied()?.index;
+    if index == log_begins {
+        tracing::info!(index, "finishing the installation of a snapshot");
+        return engine.rename(db);
+    }
+    drop(engine);
+    tracing::info!(index, log_begins, "removing a snapshot that was not installed");
+    disk.remove(&waiting).map_err(BackendError::io("remove a new database"))
+}
+
+impl Backend {
+    /// Replaces everything by the database in `from`, which was imported there, and whose name it
+    /// loses. Whoever reads meanwhile sees the old state or the new one.
+    ///
+    /// # Errors
+    /// Any is final: which of the two databases has the name is not known.
+    ///
+    /// # Panics
+    /// If the new state is older than this one.
+    pub fn install_blocking(&self, from: &Path) -> Result<AppliedAt, BackendError> {
+        let mut flusher = self.shared.flusher.lock();
+        while flusher.catch_up.is_some() {
+            // A defragmentation would put the old state back in place.
+            self.shared.rebuilt.wait(&mut flusher);
+        }
+        let installed = flusher.engine.install(from).and_then(|engine| {
+            let (applied, view, size) = (engine.applied()?, engine.view()?, engine.size()?);
+            flusher.engine = engine;
+            let mut state = self.shared.state.write();
+            let before = state.applied;
+            assert!(applied >= before, "a snapshot of {applied:?} in place of {before:?}");
+            state.active = Layer::default();
+            state.frozen.clear();
+            (state.view, state.size) = (view, size);
+            (state.applied, state.persisted) = (applied, applied);
+            state.full = false;
+            // Under the lock, so that no reader of the old state puts a value back.
+            self.shared.cache.clear();
+            Ok(applied)
+        });
+        drop(flusher);
+        self.shared.flushed.notify_waiters();
+        installed.map_err(|error| self.poison(error))
+    }
+}

@@ -7,18 +7,21 @@
 //! Apply answers or halts: an error that depends on this member (its disk, its memory) must not
 //! become an answer, because other members answered otherwise.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use raft::eraftpb::{Entry, EntryType};
 use reseed_core::applied::{Applied, At, Effect, Response};
-use reseed_core::codec;
 use reseed_core::error::Error;
+use reseed_core::{Machine, codec};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::log_entry::Request;
 use reseed_rt::chan::Receiver;
 use reseed_rt::clock::Instant;
-use reseed_rt::task::Stop;
+use reseed_rt::disk;
+use reseed_rt::task::{self, Stop};
 use reseed_storage::backend::AppliedAt;
+use tokio::sync::oneshot;
 
 use crate::halt::Halt;
 use crate::propose::{Answer, Waiters};
@@ -31,13 +34,31 @@ const ENTRIES_PER_LOCK: usize = 32;
 /// Told of each effect before the entry is answered, in log order; must not block.
 pub(crate) type OnEffect = Box<dyn Fn(&Effect) + Send + Sync>;
 
+/// Told when the whole state was replaced, before it counts as applied.
+pub(crate) type OnInstall = Box<dyn Fn() + Send + Sync>;
+
+/// What the driver hands to apply, in the order of the log.
+#[derive(Debug)]
+pub(crate) enum Committed {
+    /// Entries to execute.
+    Entries(Vec<Entry>),
+    /// A state that stands for all entries so far.
+    Install {
+        /// The database, beside the one in use.
+        from: PathBuf,
+        /// Told when it is in place.
+        done: oneshot::Sender<()>,
+    },
+}
+
 /// What the apply loop needs to run.
 pub(crate) struct Applier {
     pub(crate) state: Arc<State>,
-    pub(crate) committed: Receiver<Vec<Entry>>,
+    pub(crate) committed: Receiver<Committed>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) watchers: Publisher,
     pub(crate) on_effect: OnEffect,
+    pub(crate) on_install: OnInstall,
     pub(crate) halt: Halt,
 }
 
@@ -61,7 +82,7 @@ impl Applier {
             let Some(batch) = batch else { return };
             let applied = tokio::select! {
                 biased;
-                applied = self.apply_batch(batch) => applied,
+                applied = self.take(batch) => applied,
                 // Waiting for room that nobody makes any more; the log has what is left.
                 () = stop.cancelled() => return,
             };
@@ -70,6 +91,38 @@ impl Applier {
                 return;
             }
         }
+    }
+
+    async fn take(&mut self, committed: Committed) -> Result<(), ApplyError> {
+        match committed {
+            Committed::Entries(batch) => self.apply_batch(batch).await,
+            Committed::Install { from, done } => {
+                self.install(from).await?;
+                // The driver may be gone; then the next start finds the state in place.
+                let _gone: Result<(), ()> = done.send(());
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts another member's state in place of this one's. Watchers go on: what they have not seen
+    /// they read from the new state's history, or are told that it is compacted there.
+    async fn install(&mut self, from: PathBuf) -> Result<(), ApplyError> {
+        let (state, watchers) = (Arc::clone(&self.state), self.watchers.clone());
+        let installed = task::blocking(move || {
+            let mut machine = state.machine.write();
+            let applied = state.backend.install_blocking(&from)?;
+            *machine = Machine::restore(&state.backend).map_err(ApplyError::Installed)?;
+            let revision = machine.mvcc.revision();
+            watchers.missed(revision);
+            Ok::<_, ApplyError>((applied, revision))
+        });
+        let (applied, revision) = installed.await?;
+        disk::settle().await;
+        tracing::info!(index = applied.index, revision, "installed a snapshot");
+        (self.on_install)();
+        self.state.progress.set_applied(applied.index);
+        Ok(())
     }
 
     async fn apply_batch(&mut self, batch: Vec<Entry>) -> Result<(), ApplyError> {
@@ -170,6 +223,8 @@ enum ApplyError {
     Unreadable { index: u64, error: codec::DecodeError },
     #[error("entry {0} changes the membership, which this version cannot do")]
     MembershipChange(u64),
+    #[error("the installed snapshot cannot be read: {0}")]
+    Installed(Error),
     #[error("backend: {0}")]
     Backend(#[from] reseed_storage::backend::BackendError),
 }

@@ -17,7 +17,7 @@ use reseed_core::{CLUSTER_VERSION, ETCD_VERSION, Machine};
 use reseed_proto::log::{MemberAttributes, MemberRecord, log_entry::Request};
 use reseed_rt::task::Stop;
 use reseed_rt::{clock, disk};
-use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions};
+use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions, finish_install};
 use reseed_storage::layout::{DataDir, LayoutError};
 use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
 use tokio::sync::Semaphore;
@@ -130,6 +130,7 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
         overlay_bytes_max: config.backend_overlay_bytes_max,
         ..BackendOptions::default()
     };
+    finish_install(&disk::disk(), &data_dir.db(), recovered.mark.index)?;
     let backend = Backend::open(disk::disk(), &data_dir.db(), options)?;
     let applied = backend.applied();
     let log = log_view(&recovered, applied)?;

@@ -47,6 +47,11 @@ impl Compactor {
         }
     }
 
+    /// The whole state was replaced: it may bring a compaction that is not finished.
+    pub(crate) fn on_install(&self) {
+        self.scheduled.notify_one();
+    }
+
     /// Compacts through the log; with `physical` returns only when the bytes are gone, too.
     ///
     /// # Errors

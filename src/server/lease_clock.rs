@@ -101,17 +101,14 @@ impl LeaseClock {
             request_timeout: state.config.request_timeout(),
             extend: state.config.election_timeout,
         };
-        let machine = state.machine.read();
-        let leases = machine.leases.iter().map(|lease| Granted {
-            id: lease.id,
-            ttl_secs: lease.ttl_secs,
-            remaining_secs: if planted::on(Bug::RestartRestoresTtl) {
-                0
-            } else {
-                lease.remaining_secs
-            },
-        });
-        Self::over(Arc::new(proposer), member, leases)
+        Self::over(Arc::new(proposer), member, granted(&state))
+    }
+
+    /// Takes all leases anew from a state that was replaced as a whole. This member does not lead.
+    pub(crate) fn reload(&self, state: &State) {
+        let leases = granted(state);
+        *self.inner.expiry.lock() = agenda(leases);
+        self.inner.changed.notify_waiters();
     }
 
     /// A clock for the leases that the table holds; effects tell it of changes from now on.
@@ -120,10 +117,7 @@ impl LeaseClock {
         member: Member,
         leases: impl IntoIterator<Item = Granted>,
     ) -> Self {
-        let mut expiry = Expiry::default();
-        for lease in leases {
-            expiry.granted(lease, Millis::default());
-        }
+        let expiry = agenda(leases);
         let (changed, order) = (Notify::new(), RwLock::new(()));
         Self { inner: Arc::new(Inner { expiry: Mutex::new(expiry), log, member, changed, order }) }
     }
@@ -287,6 +281,26 @@ impl LeaseClock {
             tracing::debug!(count = found.len(), %error, "could not write leases down");
         }
     }
+}
+
+/// The leases the machine knows.
+fn granted(state: &State) -> Vec<Granted> {
+    let machine = state.machine.read();
+    let leases = machine.leases.iter().map(|lease| Granted {
+        id: lease.id,
+        ttl_secs: lease.ttl_secs,
+        remaining_secs: if planted::on(Bug::RestartRestoresTtl) { 0 } else { lease.remaining_secs },
+    });
+    leases.collect()
+}
+
+/// The agenda of a member that does not lead.
+fn agenda(leases: impl IntoIterator<Item = Granted>) -> Expiry {
+    let mut expiry = Expiry::default();
+    for lease in leases {
+        expiry.granted(lease, Millis::default());
+    }
+    expiry
 }
 
 /// How many revocations have begun in this window.

@@ -23,7 +23,7 @@ use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
-use crate::peer::{PeerService, Peers};
+use crate::peer::{Home, PeerService, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::read::ReadIndex;
@@ -78,7 +78,8 @@ impl Server {
         let (committed, committed_in) = chan::bounded("apply", COMMITTED_MAX);
         let (to_driver, from_peers) = chan::bounded("peers", PEER_EVENTS_MAX);
         let routes = boot::routes(&state);
-        let (peers, mut logging) = Peers::connect(routes, &to_driver, &log);
+        let home = Home { state: Arc::clone(&state), driver: to_driver.clone(), stop: log.clone() };
+        let (peers, mut logging) = Peers::connect(&home, routes);
         let waiters = Arc::new(Waiters::default());
         let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
         let read_index = ReadIndex {
@@ -100,6 +101,14 @@ impl Server {
             on_effect: Box::new(move |effect| {
                 on_lease.on_effect(effect);
                 on_compaction.on_effect(effect);
+            }),
+            on_install: Box::new({
+                let (leases, compactor) = (leases.clone(), compactor.clone());
+                let state = Arc::clone(&state);
+                move || {
+                    leases.reload(&state);
+                    compactor.on_install();
+                }
             }),
             halt: halt.clone(),
         };
@@ -123,12 +132,12 @@ impl Server {
             tick: state.config.heartbeat_interval,
             catchup_entries: state.config.snapshot_catchup_entries,
             sync_writes: !state.config.unsafe_no_fsync,
+            installing: None,
         };
 
         let driver_stop = log.clone();
         let flusher_stop = log.clone();
-        let service =
-            PeerService { cluster: state.cluster_id, member: state.member_id, driver: to_driver };
+        let service = PeerService::new(state.cluster_id, state.member_id, to_driver, data_dir.db());
         logging.extend(listeners_open.serve_peers(&service, &log));
         logging.extend([
             task::spawn_thread("driver", move || Box::pin(driver.run(driver_stop))),

@@ -16,7 +16,7 @@ use reseed_proto::etcdserverpb::SnapshotResponse;
 use reseed_rt::clock::Instant;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
-use reseed_storage::backend::{CHECKSUM_BYTES, ExportInfo};
+use reseed_storage::backend::{BackendError, CHECKSUM_BYTES, ExportInfo, Exported};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
@@ -45,20 +45,20 @@ impl Drop for Temporary {
     }
 }
 
-struct Sending {
-    file: Arc<dyn File>,
-    sent: u64,
-    total: u64,
+/// The store at one moment, as a file that goes when this does.
+pub(crate) struct Export {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) exported: Exported,
     _temporary: Temporary,
     /// Few at a time: each is a copy of the store on the member's disk.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Exports the store and returns its chunks.
-pub(crate) async fn start(
-    state: Arc<State>,
-) -> Result<BoxStream<'static, Result<SnapshotResponse, Status>>, Status> {
-    let failed = |error: &dyn std::fmt::Display| Status::unknown(format!("snapshot: {error}"));
+/// Makes a file of the store, while the member goes on.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) async fn export(state: Arc<State>) -> Result<Export, BackendError> {
     let began = Instant::now();
     let unique = reseed_rt::rng::u64();
     let path = state
@@ -84,18 +84,32 @@ pub(crate) async fn start(
             revision,
             compact_revision,
         };
-        view.export_blocking(&*disk::disk(), &to, &info).map(|_| temporary)
-    })
-    .await;
-    let temporary = exported.map_err(|error| failed(&error))?;
+        let exported = view.export_blocking(&*disk::disk(), &to, &info)?;
+        Ok::<_, BackendError>((exported, temporary))
+    });
+    let (exported, temporary) = exported.await?;
     disk::settle().await;
     state.metrics.backend_snapshot.observe(began.elapsed().as_secs_f64());
-    let file = disk::disk().open(&path, OpenMode::Read).map_err(|error| failed(&error))?;
-    let total = file.len().map_err(|error| failed(&error))?;
-    let sending = Sending { file, sent: 0, total, _temporary: temporary, _permit: permit.ok() };
-    let chunks = stream::unfold(Some(sending), |sending| async {
+    let file = disk::disk().open(&path, OpenMode::Read);
+    let file = file.map_err(|source| BackendError::Io { what: "open the export", source })?;
+    Ok(Export { file, exported, _temporary: temporary, _permit: permit.ok() })
+}
+
+/// An export on its way to a client.
+struct Sending {
+    export: Export,
+    sent: u64,
+}
+
+/// Exports the store and returns its chunks.
+pub(crate) async fn start(
+    state: Arc<State>,
+) -> Result<BoxStream<'static, Result<SnapshotResponse, Status>>, Status> {
+    let exported = export(state).await;
+    let export = exported.map_err(|error| Status::unknown(format!("snapshot: {error}")))?;
+    let chunks = stream::unfold(Some(Sending { export, sent: 0 }), |sending| async {
         let mut sending = sending?;
-        if sending.sent == sending.total {
+        if sending.sent == sending.export.exported.bytes {
             return None;
         }
         match sending.next() {
@@ -108,16 +122,17 @@ pub(crate) async fn start(
 
 impl Sending {
     fn next(&mut self) -> std::io::Result<SnapshotResponse> {
-        let left = self.total - self.sent;
+        let total = self.export.exported.bytes;
+        let left = total - self.sent;
         // The checksum travels alone, as the last chunk.
         let body_left = left.saturating_sub(CHECKSUM_BYTES);
         let size = if body_left == 0 { left } else { body_left.min(CHUNK_BYTES as u64) };
         let mut blob = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
-        self.file.read_at(&mut blob, self.sent)?;
+        self.export.file.read_at(&mut blob, self.sent)?;
         self.sent += blob.len() as u64;
         Ok(SnapshotResponse {
             header: None,
-            remaining_bytes: self.total - self.sent,
+            remaining_bytes: total - self.sent,
             blob: Bytes::from(blob),
             version: CLUSTER_VERSION.into(),
         })

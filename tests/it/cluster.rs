@@ -103,3 +103,40 @@ async fn a_member_of_another_cluster_is_refused_and_told_why() {
     wait::until("the refusal", || node.log().contains("--initial-cluster-token").then_some(()));
     cluster.api(0).await.put("k", "still works").await;
 }
+
+#[tokio::test]
+async fn a_member_that_missed_more_than_the_log_keeps_gets_the_whole_state() {
+    let flags =
+        ["--snapshot-count=20", "--snapshot-catchup-entries=5", "--backend-batch-interval=20ms"];
+    let mut cluster = Cluster::start(3, &flags);
+    let leader = cluster.leader(&[0, 1, 2]).await;
+    let behind = others(leader)[0];
+    cluster.api(leader).await.grant(7, 3600).await.expect("a lease");
+    cluster.converged(&[0, 1, 2]).await;
+    cluster.members[behind].kill();
+    let api = cluster.api(leader).await;
+    for round in 0..3 {
+        for i in 0..100 {
+            api.put(&format!("k{i}"), &format!("{round}")).await;
+        }
+    }
+    api.put_leased("leased", 7).await;
+    api.compact(150).await.expect("compaction");
+    cluster.members[behind].launch();
+    cluster.wait_until_all_serve();
+    cluster.converged(&[0, 1, 2]).await;
+    assert!(cluster.members[behind].log().contains("installed a snapshot"));
+    let late = cluster.api(behind).await;
+    assert_eq!(late.get("k99").await.as_deref(), Some("2"));
+    // It goes on from there: with entries, after a restart, and as one of a quorum.
+    late.put("after", "1").await;
+    cluster.members[behind].kill();
+    cluster.members[behind].launch();
+    cluster.wait_until_all_serve();
+    cluster.members[leader].kill();
+    put_until_done(&cluster, &others(leader), "after", "2").await;
+    cluster.converged(&others(leader)).await;
+    let asked = pb::LeaseTimeToLiveRequest { id: 7, keys: true };
+    let left = cluster.api(behind).await.lease().lease_time_to_live(asked).await;
+    assert_eq!(left.expect("answered").into_inner().keys, ["leased"]);
+}

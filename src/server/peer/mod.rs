@@ -21,13 +21,17 @@
 
 mod outbox;
 mod service;
+mod snapshot;
 mod stream;
 
-pub(crate) use outbox::Peers;
+pub(crate) use outbox::{Home, Peers};
 pub(crate) use service::PeerService;
 pub(crate) use stream::Route;
 
+use std::path::PathBuf;
+
 use raft::eraftpb::Message;
+use tokio::sync::oneshot;
 
 /// What the transport tells the driver.
 #[derive(Debug)]
@@ -36,6 +40,22 @@ pub(crate) enum PeerEvent {
     Received(Vec<Message>),
     /// What was sent to this member lately was lost.
     Unreachable(u64),
+    /// A snapshot arrived, and waits as a database beside the one in use.
+    Snapshot {
+        /// Raft's message about it.
+        message: Box<Message>,
+        /// The database.
+        from: PathBuf,
+        /// Told when it is installed, or not needed.
+        done: oneshot::Sender<()>,
+    },
+    /// A snapshot has arrived at this member, or was given up.
+    SnapshotSent {
+        /// The member it was for.
+        to: u64,
+        /// Did it arrive?
+        arrived: bool,
+    },
 }
 
 /// Names of the metadata a stream begins with. Ids are hexadecimal, as everywhere.

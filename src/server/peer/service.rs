@@ -1,17 +1,22 @@
 //! The receiving side: the peer port.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use prost::Message as _;
-use raft::eraftpb::Message;
-use reseed_proto::peer::{RaftBatch, RaftTaken, peer_server::Peer};
+use raft::eraftpb::{Message, MessageType};
+use reseed_proto::peer::{
+    RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken,
+    peer_server::Peer,
+};
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::snapshot::Receiving;
 use super::{PEER_VERSION, PeerEvent, RECEIVED_BYTES_MAX, header};
 
 /// Batches are answered this often.
@@ -25,10 +30,16 @@ pub(crate) struct PeerService {
     /// This member.
     pub(crate) member: u64,
     /// Who wants to know.
-    pub(crate) driver: Sender<PeerEvent>,
+    driver: Sender<PeerEvent>,
+    snapshots: Receiving,
 }
 
 impl PeerService {
+    /// The service of member `member` of `cluster`, whose backend is the file `db`.
+    pub(crate) fn new(cluster: u64, member: u64, driver: Sender<PeerEvent>, db: PathBuf) -> Self {
+        Self { cluster, member, driver, snapshots: Receiving::new(db) }
+    }
+
     /// As a service for the listener.
     pub(crate) fn server(self) -> reseed_proto::peer::peer_server::PeerServer<Self> {
         reseed_proto::peer::peer_server::PeerServer::new(self)
@@ -124,6 +135,9 @@ fn decode(batch: &RaftBatch, from: u64) -> Result<Vec<Message>, Status> {
         if message.from != from {
             return Err(Status::invalid_argument(format!("a message from {:x}", message.from)));
         }
+        if message.msg_type == MessageType::MsgSnapshot as i32 {
+            return Err(Status::invalid_argument("a snapshot without its state"));
+        }
         Ok(message)
     };
     batch.messages.iter().map(one).collect()
@@ -148,6 +162,24 @@ impl Peer for PeerService {
         };
         let answers = stream::unfold(Some(incoming), |incoming| async { incoming?.take().await });
         Ok(Response::new(answers.boxed()))
+    }
+
+    async fn offer_snapshot(
+        &self,
+        request: Request<SnapshotOffer>,
+    ) -> Result<Response<SnapshotHeld>, Status> {
+        self.check(request.metadata())?;
+        let bytes = self.snapshots.held(request.get_ref())?;
+        Ok(Response::new(SnapshotHeld { bytes }))
+    }
+
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotPart>>,
+    ) -> Result<Response<SnapshotTaken>, Status> {
+        let from = self.check(request.metadata())?;
+        self.snapshots.receive(request.into_inner(), from, &self.driver).await?;
+        Ok(Response::new(SnapshotTaken {}))
     }
 }
 

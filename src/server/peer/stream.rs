@@ -12,6 +12,7 @@ use reseed_rt::clock::{self, Instant};
 use reseed_rt::net::{ChannelOptions, channel};
 use reseed_rt::task::Stop;
 use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use super::{BATCH_BYTES_MAX, PEER_VERSION, PeerEvent, header};
@@ -36,6 +37,33 @@ pub(crate) struct Route {
     pub(crate) silence_max: Duration,
 }
 
+impl Route {
+    /// Where the `attempt`-th attempt goes.
+    pub(super) fn url(&self, attempt: usize) -> String {
+        let url = self.urls.get(attempt % self.urls.len().max(1));
+        url.cloned().unwrap_or_default()
+    }
+
+    /// A connection of its own.
+    pub(super) fn client(&self, url: &str) -> PeerClient<Channel> {
+        let connect_timeout = self.silence_max;
+        PeerClient::new(channel(url, ChannelOptions { connect_timeout, ..Default::default() }))
+    }
+
+    /// A request that says who asks whom.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let Self { cluster, from, to, .. } = *self;
+        for (name, id) in [(header::CLUSTER, cluster), (header::FROM, from), (header::TO, to)] {
+            let value = MetadataValue::try_from(format!("{id:x}"));
+            request.metadata_mut().insert(name, value.expect("hexadecimal is ASCII"));
+        }
+        let version = MetadataValue::from_static(PEER_VERSION);
+        request.metadata_mut().insert(header::VERSION, version);
+        request
+    }
+}
+
 /// One member's queue on its way.
 pub(crate) struct Sending {
     pub(super) route: Route,
@@ -58,8 +86,7 @@ impl Sending {
         let mut complained = false;
         loop {
             let began = Instant::now();
-            let url = self.route.urls.get(attempt % self.route.urls.len().max(1)).cloned();
-            let url = url.unwrap_or_default();
+            let url = self.route.url(attempt);
             attempt += 1;
             let ended = tokio::select! {
                 biased;
@@ -109,20 +136,11 @@ impl Sending {
         url: &str,
         outgoing: Receiver<RaftBatch>,
     ) -> Result<Streaming<RaftTaken>, Status> {
-        let options =
-            ChannelOptions { connect_timeout: self.route.silence_max, ..ChannelOptions::default() };
         let batches = stream::unfold(outgoing, |mut outgoing| async {
             outgoing.recv().await.map(|batch| (batch, outgoing))
         });
-        let mut request = Request::new(batches);
-        let Route { cluster, from, to, .. } = self.route;
-        for (name, id) in [(header::CLUSTER, cluster), (header::FROM, from), (header::TO, to)] {
-            let value = MetadataValue::try_from(format!("{id:x}"));
-            request.metadata_mut().insert(name, value.expect("hexadecimal is ASCII"));
-        }
-        let version = MetadataValue::from_static(PEER_VERSION);
-        request.metadata_mut().insert(header::VERSION, version);
-        Ok(PeerClient::new(channel(url, options)).raft(request).await?.into_inner())
+        let request = self.route.request(batches);
+        Ok(self.route.client(url).raft(request).await?.into_inner())
     }
 
     async fn feed(

@@ -9,20 +9,23 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use raft::eraftpb::{Entry, HardState, Message};
+use raft::eraftpb::{Entry, HardState, Message, MessageType, SnapshotMetadata};
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::chan::{Receiver, Sender};
 use reseed_rt::clock::{Instant, interval};
 use reseed_rt::{disk, rng, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
+use tokio::sync::oneshot;
 
 use super::node::Node;
 use super::reads::{ReadWaiter, Reads};
+use crate::apply::Committed;
 use crate::halt::Halt;
 use crate::metrics::Metrics;
 use crate::peer::{PeerEvent, Peers};
@@ -75,7 +78,7 @@ pub(crate) struct Driver {
     pub(crate) events: Receiver<Event>,
     pub(crate) peers: Peers,
     pub(crate) from_peers: Receiver<PeerEvent>,
-    pub(crate) apply: Sender<Vec<Entry>>,
+    pub(crate) apply: Sender<Committed>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) metrics: Arc<Metrics>,
@@ -83,6 +86,13 @@ pub(crate) struct Driver {
     pub(crate) tick: std::time::Duration,
     pub(crate) catchup_entries: u64,
     pub(crate) sync_writes: bool,
+    pub(crate) installing: Option<Installing>,
+}
+
+/// A snapshot that arrived and is not decided upon.
+pub(crate) struct Installing {
+    from: PathBuf,
+    done: oneshot::Sender<()>,
 }
 
 /// What gathered for one turn.
@@ -113,6 +123,10 @@ impl Driver {
         let mut gathered = VecDeque::with_capacity(EVENTS_PER_TURN);
         loop {
             self.carry_out(&mut reads).await?;
+            if let Some(Installing { done, .. }) = self.installing.take() {
+                // It is in place, or raft did not want it. Who sent it may have given up.
+                let _gone: Result<(), ()> = done.send(());
+            }
             let takes_more = self.node.leader() != 0 && gathered.is_empty();
             tokio::select! {
                 biased;
@@ -150,6 +164,13 @@ impl Driver {
         while let Some(event) = next {
             match event {
                 PeerEvent::Unreachable(id) => self.node.unreachable(id),
+                PeerEvent::SnapshotSent { to, arrived } => self.node.snapshot_sent(to, arrived),
+                PeerEvent::Snapshot { message, from, done } => {
+                    self.step(*message)?;
+                    self.installing = Some(Installing { from, done });
+                    // Nothing else comes in before it is decided.
+                    return Ok(());
+                }
                 PeerEvent::Received(messages) => {
                     for message in messages {
                         self.step(message)?;
@@ -166,7 +187,7 @@ impl Driver {
     /// Gives raft a message, if the log has room for the entries it brings: what is not taken is
     /// not acknowledged, and comes again when there is room.
     fn step(&mut self, message: Message) -> Result<(), DriverError> {
-        if !message.entries.is_empty() {
+        if !message.entries.is_empty() || message.msg_type == MessageType::MsgSnapshot as i32 {
             let bytes: usize =
                 message.entries.iter().map(|e| e.data.len() + ENTRY_OVERHEAD_BYTES).sum();
             match self.wal.reserve((bytes + BATCH_OVERHEAD_BYTES) as u64) {
@@ -256,6 +277,9 @@ impl Driver {
             self.publish_progress();
             self.send(std::mem::take(&mut output.send_now));
             self.hand_to_apply(std::mem::take(&mut output.committed)).await?;
+            if let Some(snapshot) = output.snapshot.clone() {
+                self.install(snapshot, output.hard_state.as_ref()).await?;
+            }
             self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
             self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
@@ -273,6 +297,32 @@ impl Driver {
         Ok(())
     }
 
+    /// Lets a snapshot take the place of log and state. The order is what a crash needs: the
+    /// database is durable beside the old one already; the log says that it begins after it; then
+    /// it takes the old one's name, at the latest when the member starts again.
+    async fn install(
+        &mut self,
+        snapshot: SnapshotMetadata,
+        hard_state: Option<&HardState>,
+    ) -> Result<(), DriverError> {
+        let Some(Installing { from, .. }) = &self.installing else {
+            return Err(DriverError::NoState(snapshot.index));
+        };
+        let from = from.clone();
+        let SnapshotMetadata { conf_state, index, term } = snapshot;
+        self.wal.append(&[], hard_state.map(to_wal_hard_state))?;
+        let conf_state = Bytes::from(conf_state.unwrap_or_default().encode_to_vec());
+        self.wal.mark(Mark { index, term, conf_state })?;
+        self.wal.sync()?;
+        disk::settle().await;
+        let (done, installed) = oneshot::channel();
+        let install = Committed::Install { from, done };
+        self.apply.send(install).await.map_err(|_closed| DriverError::ApplyIsGone)?;
+        installed.await.map_err(|_dropped| DriverError::ApplyIsGone)?;
+        self.wal.release(index)?;
+        Ok(())
+    }
+
     async fn persist(
         &mut self,
         entries: &[Entry],
@@ -283,8 +333,7 @@ impl Driver {
             return Ok(());
         }
         let entries: Vec<WalEntry> = entries.iter().map(to_wal_entry).collect();
-        let hard_state =
-            hard_state.map(|hs| wal::HardState { term: hs.term, vote: hs.vote, commit: hs.commit });
+        let hard_state = hard_state.map(to_wal_hard_state);
         let began = Instant::now();
         self.wal.append(&entries, hard_state)?;
         let written: usize = entries.iter().map(|entry| entry.data.len()).sum();
@@ -304,7 +353,10 @@ impl Driver {
             return Ok(());
         }
         self.publish_progress();
-        self.apply.send(committed).await.map_err(|_closed| DriverError::ApplyIsGone)
+        self.apply
+            .send(Committed::Entries(committed))
+            .await
+            .map_err(|_closed| DriverError::ApplyIsGone)
     }
 
     fn publish_progress(&self) {
@@ -334,6 +386,10 @@ impl Driver {
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));
         Ok(())
     }
+}
+
+fn to_wal_hard_state(state: &HardState) -> wal::HardState {
+    wal::HardState { term: state.term, vote: state.vote, commit: state.commit }
 }
 
 fn to_wal_entry(entry: &Entry) -> WalEntry {
@@ -366,6 +422,8 @@ pub(crate) enum DriverError {
     Wal(#[from] wal::WalError),
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
+    #[error("raft wants a snapshot of entry {0} installed that nobody brought")]
+    NoState(u64),
     #[error("the apply loop is gone")]
     ApplyIsGone,
 }

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 
 /// The in-memory tail and what raft must know about the part before it.
@@ -23,6 +23,7 @@ pub(crate) struct LogView {
     truncated_index: u64,
     truncated_term: u64,
     entries: VecDeque<Entry>,
+    applied: u64,
 }
 
 impl LogView {
@@ -34,6 +35,7 @@ impl LogView {
             truncated_index: index,
             truncated_term: term,
             entries: VecDeque::new(),
+            applied: index,
         }
     }
 
@@ -78,6 +80,21 @@ impl LogView {
         let keep = usize::try_from(first.index - self.truncated_index - 1).unwrap_or(usize::MAX);
         self.entries.truncate(keep);
         self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Everything up to `index` has been applied here: a snapshot would hold it.
+    pub(crate) fn applied_to(&mut self, index: u64) {
+        self.applied = self.applied.max(index);
+    }
+
+    /// A snapshot replaces the log: it begins after `index` of `term`.
+    pub(crate) fn restore(&mut self, index: u64, term: u64, conf_state: ConfState) {
+        assert!(index > self.truncated_index, "a snapshot goes back to {index}");
+        self.entries.clear();
+        (self.truncated_index, self.truncated_term) = (index, term);
+        self.applied = self.applied.max(index);
+        self.conf_state = conf_state;
+        self.hard_state.commit = self.hard_state.commit.max(index);
     }
 
     /// Forgets entries up to and including `index`, which must be in the tail.
@@ -150,9 +167,17 @@ impl Storage for LogView {
         Ok(self.last())
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // Nobody to send one to while a cluster has one member.
-        Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    /// What a snapshot would say it is: the state itself is made when it is sent, and is then as of
+    /// this index or a later one.
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        let index = self.applied;
+        let term = self.term_of(index).filter(|_| index >= request_index && index > 0);
+        let Some(term) = term else {
+            return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        };
+        let conf_state = Some(self.conf_state.clone());
+        let metadata = Some(SnapshotMetadata { conf_state, index, term });
+        Ok(Snapshot { metadata, ..Snapshot::default() })
     }
 }
 

@@ -6,13 +6,13 @@
 //! What must happen with an output, in this order (Raft §10.2.1 of the thesis for the first):
 //!
 //! 1. `send_now`: a leader's appends need not wait for its own disk.
-//! 2. `entries` and `hard_state` go to the WAL; if `must_sync`, they are synced.
+//! 2. `snapshot`, `entries` and `hard_state` go to the WAL; if `must_sync`, they are synced.
 //! 3. `send_after_sync`: what promises that step 2 has happened (votes, acknowledgements).
 //! 4. [`Node::persisted`], which may commit the very entries just synced.
 //! 5. `committed` entries are applied.
 
-use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType};
-use raft::{Config, RawNode, ReadState, StateRole};
+use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
+use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
 use super::log_view::LogView;
 
@@ -21,6 +21,8 @@ use super::log_view::LogView;
 pub(crate) struct Output {
     /// Messages that may leave before anything is synced.
     pub(crate) send_now: Vec<Message>,
+    /// A state that replaces the log and everything applied: to be installed before the entries.
+    pub(crate) snapshot: Option<SnapshotMetadata>,
     /// Entries to append to the WAL.
     pub(crate) entries: Vec<Entry>,
     /// Term, vote and commit, if they changed.
@@ -132,6 +134,12 @@ impl Node {
         self.raw.report_unreachable(id);
     }
 
+    /// A snapshot for member `id` has arrived there, or has not.
+    pub(crate) fn snapshot_sent(&mut self, id: u64, arrived: bool) {
+        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raw.report_snapshot(id, status);
+    }
+
     /// Asks for an index that makes a read linearizable; the answer carries `context`.
     ///
     /// Dropped silently while the leader has no commit in its term: ask again on a later tick.
@@ -148,7 +156,9 @@ impl Node {
     pub(crate) fn output(&mut self) -> Output {
         assert!(self.pending.is_none(), "the previous output has not been persisted");
         let mut ready = self.raw.ready();
+        let snapshot = Some(ready.snapshot()).filter(|snapshot| !snapshot.is_empty());
         let mut output = Output {
+            snapshot: snapshot.map(|snapshot| snapshot.get_metadata().clone()),
             send_now: ready.take_messages(),
             entries: ready.take_entries(),
             hard_state: ready.hs().cloned(),
@@ -172,6 +182,9 @@ impl Node {
     pub(crate) fn persisted(&mut self, output: &Output) -> Persisted {
         let ready = self.pending.take().expect("persisted follows output");
         let log = self.raw.mut_store();
+        if let Some(SnapshotMetadata { conf_state, index, term }) = &output.snapshot {
+            log.restore(*index, *term, conf_state.clone().unwrap_or_default());
+        }
         log.append(&output.entries);
         if let Some(hard_state) = &output.hard_state {
             log.set_hard_state(hard_state.clone());
@@ -191,6 +204,7 @@ impl Node {
     pub(crate) fn applied(&mut self, index: u64) {
         if index > self.raw.raft.raft_log.applied {
             self.raw.advance_apply_to(index);
+            self.raw.mut_store().applied_to(index);
         }
     }
 

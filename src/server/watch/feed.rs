@@ -92,9 +92,15 @@ impl Publisher {
         let parcel = Parcel { news: RevisionEvents { revision, events }, bytes };
         if queued > QUEUE_BYTES_MAX || self.queue.try_send(parcel).is_err() {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.shared.missed.fetch_max(revision, Ordering::SeqCst);
-            self.shared.wake.notify_one();
+            self.missed(revision);
         }
+    }
+
+    /// Watchers have to read everything up to `revision` for themselves. Never waits; to be called
+    /// while the machine's write lock is held.
+    pub(crate) fn missed(&self, revision: i64) {
+        self.shared.missed.fetch_max(revision, Ordering::SeqCst);
+        self.shared.wake.notify_one();
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 
 fn service() -> PeerService {
     let (driver, _events) = chan::bounded("driver", 1);
-    PeerService { cluster: 0xc1, member: 0xa, driver }
+    PeerService::new(0xc1, 0xa, driver, "/db".into())
 }
 
 fn metadata(cluster: &str, to: &str, version: &str) -> MetadataMap {
@@ -40,9 +40,10 @@ fn what_raft_would_choke_on_or_another_sent_is_refused() {
     let sound = Message { from: 0xb, ..Message::default() };
     assert_eq!(decode(&batch(&sound), 0xb).expect("sound"), std::slice::from_ref(&sound));
     let foreign = Message { from: 0xd, ..Message::default() };
+    let bare = Message { msg_type: MessageType::MsgSnapshot as i32, ..sound.clone() };
     let unknown = Message { msg_type: 99, ..sound };
     let garbage = RaftBatch { messages: vec![bytes::Bytes::from_static(b"\xff\xff")] };
-    for bad in [batch(&foreign), batch(&unknown), garbage] {
+    for bad in [batch(&foreign), batch(&bare), batch(&unknown), garbage] {
         assert!(decode(&bad, 0xb).is_err());
     }
 }

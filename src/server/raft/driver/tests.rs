@@ -19,7 +19,7 @@ struct Member {
     driver: Driver,
     reads: Reads,
     disk: MemDisk,
-    committed: Receiver<Vec<Entry>>,
+    committed: Receiver<Committed>,
     next_id: u64,
     /// Held so that the driver does not take its queues for closed.
     _senders: (Sender<Event>, Sender<PeerEvent>),
@@ -52,6 +52,7 @@ impl Member {
             tick: std::time::Duration::from_secs(1),
             catchup_entries: 0,
             sync_writes: true,
+            installing: None,
         };
         let reads = Reads::default();
         let _senders = (to_driver, to_peers);
@@ -91,7 +92,7 @@ impl Member {
         let (answers, outcome) = self.propose(sizes);
         outcome.unwrap_or_else(|error| panic!("{sizes:?} halts the member: {error}"));
         let mut entries = 0;
-        while let Ok(batch) = self.committed.try_recv() {
+        while let Ok(Committed::Entries(batch)) = self.committed.try_recv() {
             entries += batch.iter().filter(|entry| !entry.data.is_empty()).count();
         }
         if entries == sizes.len() {

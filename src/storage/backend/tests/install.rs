@@ -28,7 +28,10 @@ fn an_installed_state_replaces_what_was_flushed_and_what_was_not() {
     let old = backend.view();
     let from = waiting(&disk);
     assert_eq!(backend.install_blocking(&from).expect("installed"), at(50));
-    assert_eq!((backend.applied(), backend.persisted(), keys(&backend).len()), (at(50), at(50), 50));
+    assert_eq!(
+        (backend.applied(), backend.persisted(), keys(&backend).len()),
+        (at(50), at(50), 50)
+    );
     // Who looks at the old state still sees it.
     assert_eq!(old.applied(), at(20));
     assert!(old.get(Table::Meta, APPLIED_INDEX).expect("readable").is_some());

@@ -38,8 +38,7 @@ pub struct Child<T> {
 /// # Errors
 /// If no process can be started.
 pub fn run_child<T: DeserializeOwned>(args: &[String]) -> io::Result<Child<T>> {
-    let output = Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).output()?;
-    Ok(read(&output))
+    Ok(read(&this_program(args)?.output()?))
 }
 
 /// The same, but ends the process after `limit` of real time; then there is nothing to tell.
@@ -50,12 +49,8 @@ pub fn run_child_within<T: DeserializeOwned>(
     args: &[String],
     limit: Duration,
 ) -> io::Result<Option<Child<T>>> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        this_program(args)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (over, is_over) = mpsc::channel();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut output = std::thread::scope(|scope| {
@@ -76,6 +71,13 @@ pub fn run_child_within<T: DeserializeOwned>(
         Ok::<_, io::Error>(timely.then_some(Output { status, stdout, stderr }))
     })?;
     Ok(output.take().map(|output| read(&output)))
+}
+
+/// This binary again. Where it panics is one line there; who called whom is for a replay.
+fn this_program(args: &[String]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    Ok(command)
 }
 
 fn drain(from: Option<&mut impl Read>) -> Vec<u8> {

@@ -10,8 +10,9 @@
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
 //! - [`figures`]: what a run counts;
 //! - `selftest`: the world proven with a tiny service instead of the server;
-//! - `judge`, `report`: from a trial to a verdict, and how it is told and kept;
-//! - `fleet`, `swarm`: many simulations, a process each; `cli`: the command;
+//! - `one`: a plan run in this process; [`judge`], [`signature`], [`report`], [`bundle`]: from
+//!   what it found to a verdict, and how that is told and kept;
+//! - [`fleet`], [`swarm`]: many simulations, a process each; `cli`: the command;
 //! - [`bugbank`]: how well bugs on purpose are found.
 //!
 //! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
@@ -19,31 +20,31 @@
 //! server, and the server none of its.
 
 pub mod bugbank;
+pub mod bundle;
 pub mod check;
 pub mod figures;
 pub mod fingerprint;
+pub mod fleet;
 pub mod history;
+pub mod judge;
 #[doc(hidden)]
 pub mod kv_history;
 pub mod plan;
+pub mod report;
+pub mod signature;
+pub mod swarm;
 pub mod world;
 
 #[cfg(madsim)]
 pub mod cli;
 #[cfg(madsim)]
-pub mod fleet;
-#[cfg(madsim)]
-pub mod judge;
-#[cfg(madsim)]
 pub mod nemesis;
 #[cfg(madsim)]
-pub mod report;
+pub mod one;
 #[cfg(madsim)]
 pub mod run;
 #[cfg(madsim)]
 pub mod selftest;
-#[cfg(madsim)]
-pub mod swarm;
 #[cfg(madsim)]
 pub mod sysint;
 #[cfg(madsim)]

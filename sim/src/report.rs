@@ -1,15 +1,10 @@
-//! What one run says: to the fleet as a line of JSON, to people as text, to a failure's bundle.
+//! What one run says: to a parent process as a line of JSON, to people as text, to bundles as a file.
 
-use std::{fs, io, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    check::Violation,
-    figures::Figures,
-    kv_history::{self as history, Event},
-    plan::Plan,
-};
+use crate::{check::Violation, figures::Figures};
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -27,6 +22,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Pass, Self::Inconclusive, Self::Violation, Self::Nondeterminism];
+
     /// The exit code of the command.
     #[must_use]
     pub fn exit_code(self) -> u8 {
@@ -43,6 +42,17 @@ impl Verdict {
     pub fn worst(self, other: Self) -> Self {
         self.max(other)
     }
+
+    /// As lines begin with it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Violation => "FAIL",
+            Self::Nondeterminism => "NONDETERMINISM",
+        }
+    }
 }
 
 /// The report of one run.
@@ -56,6 +66,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, if not passed: the first violation, or what was missing.
     pub story: String,
+    /// What failures of one cause have in common; empty if passed.
+    pub signature: String,
     /// All violations.
     pub violations: Vec<Violation>,
     /// The hash over everything that happened.
@@ -68,44 +80,26 @@ pub struct Report {
     pub cpu_secs: f64,
     /// Counters.
     pub figures: Figures,
+    /// Where the rest of a failure is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<PathBuf>,
 }
 
 impl Report {
-    /// One line for people.
+    /// One line for people; a second with the reason of what did not pass.
     #[must_use]
     pub fn line(&self) -> String {
-        let Self { seed, scenario, verdict, fingerprint, sim_secs, cpu_secs, figures, .. } = self;
-        let word = match verdict {
-            Verdict::Pass => "pass",
-            Verdict::Inconclusive => "INCONCLUSIVE",
-            Verdict::Violation => "FAIL",
-            Verdict::Nondeterminism => "NONDETERMINISM",
-        };
-        let Figures { acknowledged, unknown, watched, revision, crashes, .. } = figures;
-        let [torn_writes, lost_writes, lost_names] = ["torn_write", "lost_write", "lost_name"]
-            .map(|name| figures.fired.get(name).copied().unwrap_or(0));
+        let Self { seed, scenario, fingerprint, sim_secs, cpu_secs, figures, .. } = self;
+        let word = self.verdict.word();
+        let Figures { acknowledged, refused, unknown, watched, revision, crashes, .. } = figures;
+        let fired: u64 = figures.fired.values().sum();
+        let story = if self.story.is_empty() { "" } else { "\n  " };
         format!(
             "{word} {scenario} seed {seed} {fingerprint}: {sim_secs:.0} s simulated in \
-             {cpu_secs:.1} s, {acknowledged} answered, {unknown} unknown, {watched} watched, \
-             revision {revision}, {crashes} crashes, writes torn {torn_writes} lost \
-             {lost_writes}, names lost {lost_names}{}{}",
-            if self.story.is_empty() { "" } else { "\n  " },
+             {cpu_secs:.1} s, {acknowledged} answered, {refused} refused, {unknown} unknown, \
+             {watched} watched, revision {revision}, {crashes} crashes, {fired} faults bit\
+             {story}{}",
             self.story
         )
     }
-}
-
-/// Keeps what a failed run leaves: `target/sim-failures/<seed>/`.
-///
-/// # Errors
-/// If the directory cannot be written.
-pub fn keep_failure(report: &Report, plan: &Plan, history: &[Event]) -> io::Result<PathBuf> {
-    let dir = PathBuf::from("target/sim-failures").join(report.seed.to_string());
-    fs::create_dir_all(&dir)?;
-    fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
-    fs::write(dir.join("plan.json"), serde_json::to_vec_pretty(plan)?)?;
-    let mut lines = Vec::new();
-    history::write(history, &mut lines)?;
-    fs::write(dir.join("history.jsonl"), lines)?;
-    Ok(dir)
 }

@@ -18,7 +18,10 @@ use madsim::{
     runtime::{Handle, Runtime},
 };
 
-use crate::world::{Room, SimWorld, disk::POWER_FAILURE};
+use crate::{
+    bundle::Decisions,
+    world::{Room, SimWorld, disk::POWER_FAILURE},
+};
 
 /// What a simulation needs besides its program.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Ended<T> {
     pub events: u64,
     /// Simulated time.
     pub elapsed: Duration,
+    /// What the simulator decided.
+    pub decisions: Decisions,
 }
 
 /// Runs `program` on the supervising node of a simulation of its own.
@@ -88,6 +93,9 @@ where
     };
     let output = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(whole)));
     let room: Option<Room> = room.get().cloned();
+    if let Some(Err(error)) = room.as_ref().map(Room::close_trace) {
+        eprintln!("the trace is not complete: {error}");
+    }
     // A runtime with half-dead tasks panics in destructors; the process ends soon anyway.
     std::mem::forget(runtime);
     Ended {
@@ -95,6 +103,7 @@ where
         fingerprint: room.as_ref().map(Room::fingerprint).unwrap_or_default(),
         events: room.as_ref().map(Room::events).unwrap_or_default(),
         elapsed: room.as_ref().map(Room::elapsed).unwrap_or_default(),
+        decisions: room.as_ref().map(Room::decisions).unwrap_or_default(),
     }
 }
 

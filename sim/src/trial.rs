@@ -23,6 +23,7 @@ use crate::{
         old::{self, Audit},
     },
     figures::Figures,
+    judge::{HALTED, NO_BOOT},
     kv_history::{Event, Recorder, What},
     nemesis::{self, Cast},
     plan::{Plan, Role},
@@ -47,11 +48,6 @@ pub struct Trial {
     /// Counters.
     pub figures: Figures,
 }
-
-/// What the member's machine panics with when the server does not start; the reason follows.
-pub const NO_BOOT: &str = "the member does not boot";
-/// What it panics with when the server stops by itself.
-pub const HALTED: &str = "the member halted";
 
 fn address(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()

@@ -18,6 +18,7 @@
 //! | [`disk`] | files and directories, synchronous, with explicit durability |
 //! | [`chan`] | bounded, named queues |
 //! | [`buggify`] | points where the simulator may make life harder |
+//! | [`probe`] | rare branches that tests should reach |
 //! | [`signal`] | the request to stop |
 
 pub mod buggify;
@@ -25,6 +26,7 @@ pub mod chan;
 pub mod clock;
 pub mod disk;
 pub mod net;
+pub mod probe;
 pub mod process;
 pub mod rng;
 pub mod signal;

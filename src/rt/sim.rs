@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,7 +20,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::disk::Disk;
+use crate::{disk::Disk, probe::Probe};
 
 /// The simulated machine room, asked on behalf of the node the current task runs on.
 pub trait World: Send + Sync + 'static {
@@ -267,6 +267,20 @@ pub(crate) async fn settle() {
 
 pub(crate) fn buggify(name: &'static str) -> bool {
     world().buggify(name)
+}
+
+/// How often each probe was hit: by the one simulation of this process.
+static PROBES: [AtomicU64; Probe::ALL.len()] = [const { AtomicU64::new(0) }; Probe::ALL.len()];
+
+pub(crate) fn probe(probe: Probe) {
+    PROBES[probe as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often each probe was hit so far.
+#[must_use]
+pub fn probes() -> Vec<(Probe, u64)> {
+    let count = |probe: &Probe| (*probe, PROBES[*probe as usize].load(Ordering::Relaxed));
+    Probe::ALL.iter().map(count).collect()
 }
 
 pub(crate) async fn stop_requested() -> &'static str {

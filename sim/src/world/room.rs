@@ -32,7 +32,10 @@ use super::{
     processor::{Processor, Turn},
     tally::{self, Counts, Tally, Token},
 };
-use crate::fingerprint::{Trace, fold};
+use crate::{
+    bundle::Decisions,
+    fingerprint::{Trace, fold},
+};
 
 /// The machine room of the running simulation.
 #[derive(Clone)]
@@ -72,6 +75,8 @@ pub type Observer = Box<dyn Fn(Duration, u64, Step) + Send>;
 /// Per-node randomness, clocks, processors and crash modes.
 struct Chance {
     seed: [u8; 32],
+    /// Streams that were asked for by name.
+    labels: BTreeSet<String>,
     epochs: BTreeMap<NodeId, u64>,
     lives: BTreeMap<NodeId, Life>,
     forks: BTreeMap<(NodeId, u64, &'static str), u64>,
@@ -108,6 +113,7 @@ impl Simulator for Room {
         rand.clone().fill_bytes(&mut seed);
         let chance = Chance {
             seed,
+            labels: BTreeSet::new(),
             epochs: BTreeMap::new(),
             lives: BTreeMap::new(),
             forks: BTreeMap::new(),
@@ -235,6 +241,23 @@ impl Room {
         lock(&self.0.trace).events()
     }
 
+    /// What the simulator decided so far, and the root and labels of the streams it drew from.
+    #[must_use]
+    pub fn decisions(&self) -> Decisions {
+        let chance = lock(&self.0.chance);
+        let root = chance.seed.to_vec();
+        let labels = chance.labels.iter().cloned().collect();
+        Decisions { root, labels, decided: lock(&self.0.trace).decisions().to_vec() }
+    }
+
+    /// Completes the trace's file, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn close_trace(&self) -> io::Result<()> {
+        lock(&self.0.trace).close()
+    }
+
     /// Writes every event as a line to `path` too.
     ///
     /// # Errors
@@ -252,7 +275,9 @@ impl Room {
     /// A random stream of the run's own, not a node's.
     #[must_use]
     pub fn stream(&self, name: &str) -> ChaCha8Rng {
-        stream(lock(&self.0.chance).seed, name)
+        let mut chance = lock(&self.0.chance);
+        chance.labels.insert(name.to_owned());
+        stream(chance.seed, name)
     }
 
     /// The network, to cut links and the like.
@@ -436,6 +461,7 @@ impl World for SimWorld {
         let count = chance.forks.entry((node, epoch, label)).or_default();
         *count += 1;
         let name = format!("{}/{epoch}/{label}/{count}", host(node));
+        chance.labels.insert(name.clone());
         stream(chance.seed, &name).random()
     }
 

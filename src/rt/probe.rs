@@ -1,0 +1,89 @@
+//! Rare branches that tests should reach now and then.
+//!
+//! `probe::hit(Probe::WalRotated)` marks a place that only some runs come to. Nothing is left of it
+//! in production. In simulation the hits of a run are counted, and a swarm lists the probes that
+//! none of its runs hit: what is never reached is not tested, however many seeds pass.
+
+use crate::imp;
+
+/// Defines [`Probe`] and what is known of each.
+macro_rules! probes {
+    ($($probe:ident: $name:literal, $story:literal;)*) => {
+        /// A rare branch.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Probe {
+            $(#[doc = $story] $probe,)*
+        }
+
+        impl Probe {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$probe,)*];
+
+            /// Its name in tables: layer and place.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$probe => $name,)* }
+            }
+
+            /// What happens there, in one line.
+            #[must_use]
+            pub const fn story(self) -> &'static str {
+                match self { $(Self::$probe => $story,)* }
+            }
+        }
+    };
+}
+
+probes! {
+    WalRotated: "wal.rotated", "A segment of the log was full, the next one was begun.";
+    WalTornTail: "wal.torn_tail", "The log ended in a torn record, which was cut off.";
+    WalPurged: "wal.purged", "Segments below the durable backend were deleted.";
+    WalTruncated: "wal.truncated", "The log was cut below a snapshot's index.";
+    WalReplayed: "wal.replayed", "A boot applied entries that the backend did not have.";
+    WalNoRoom: "wal.no_room", "The disk had no room for an entry: it was refused.";
+    OverlayFull: "backend.overlay_full", "Apply waited for the backend's flusher.";
+    FlushLarge: "backend.flush_split", "A flush left something for the next one.";
+    Defragmented: "backend.defragmented", "The backend's file was rebuilt.";
+    DefragWithWrites: "backend.defrag_overtaken", "Writes went on while it was rebuilt.";
+    CompactionStep: "compaction.step", "Compaction stopped at its budget, to go on later.";
+    CompactionResumed: "compaction.resumed", "A boot went on with a compaction.";
+    CompactionOvertaken: "compaction.overtaken", "A compaction was asked for while one ran.";
+    ReadCompacted: "read.compacted", "A read of a compacted revision was refused.";
+    ReadFuture: "read.future", "A read of a revision to come was refused.";
+    ReadOvertaken: "read.overtaken", "A compaction overtook a read of now, which was planned again.";
+    WatchVictim: "watch.victim", "A watcher was too slow and was made unsynced.";
+    WatchCatchUp: "watch.catch_up", "An unsynced watcher was sent history.";
+    WatchSynced: "watch.synced", "An unsynced watcher was synced again.";
+    WatchFragment: "watch.fragment", "A response was sent in pieces.";
+    WatchCompacted: "watch.compacted", "A watcher began below what was compacted, and was ended.";
+    WatchFuture: "watch.future", "A watcher began at a revision to come.";
+    WatchProgress: "watch.progress", "An idle watcher was told how far it is.";
+    WatchOutboxFull: "watch.outbox_full", "A stream had no room for what it should send.";
+    LeaseExpired: "lease.expired", "A lease ended because nobody renewed it.";
+    LeaseCheckpoint: "lease.checkpoint", "Remaining times of leases went through the log.";
+    LeaseRestored: "lease.restored", "A boot found leases.";
+    LeaseRevokeFull: "lease.revoke_full", "More leases expired at once than are revoked at once.";
+    AlarmRaised: "quota.alarm_raised", "The backend was over its quota: NOSPACE.";
+    AlarmLifted: "quota.alarm_lifted", "An alarm was ended.";
+    AlarmRefused: "quota.refused", "A write was refused because of an alarm.";
+    TooManyRequests: "propose.too_many", "A proposal was refused: too many were on their way.";
+    ProposalTimeout: "propose.timeout", "A proposal was not applied in time.";
+    BatchLarge: "raft.batch", "One sync covered several entries.";
+    SnapshotStreamed: "snapshot.streamed", "A snapshot was streamed to its end.";
+    SnapshotLeft: "snapshot.left", "The client of a snapshot left before its end.";
+    Halted: "halt", "The member stopped itself.";
+}
+
+/// Marks that `probe` was reached.
+#[inline(always)]
+pub fn hit(probe: Probe) {
+    imp::probe(probe);
+}
+
+/// Marks that `probe` was reached if `reached` holds.
+#[inline(always)]
+pub fn hit_if(reached: bool, probe: Probe) {
+    if reached {
+        imp::probe(probe);
+    }
+}

@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn numbers_in_names_and_units_go_too() {
         assert_eq!(
-            normalise("client-12 waited 3.5s, 0x1f of key17"),
-            "client-# waited #, # of key#"
+            normalise("client-12 waited 3.5s for 0x1f of key17"),
+            "client-# waited # for # of key#"
         );
         assert!(normalise(&"long ".repeat(100)).chars().count() <= CHARS_MAX + 1);
     }

@@ -49,8 +49,7 @@ pub fn run_child_within<T: DeserializeOwned>(
     args: &[String],
     limit: Duration,
 ) -> io::Result<Option<Child<T>>> {
-    let mut child =
-        this_program(args)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = this_program(args)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (over, is_over) = mpsc::channel();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut output = std::thread::scope(|scope| {

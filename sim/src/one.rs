@@ -85,7 +85,9 @@ fn report(plan: &Plan, ended: &Ended<Trial>, history: &[Event]) -> Report {
             Outcome { violations: vec![judge::of_panic(panic)], undecided: None, figures }
         }
     };
+    // Counted outside the trial, because a trial that panics tells nothing.
     outcome.figures.probes = probes();
+    outcome.figures.fired = ended.fired.clone();
     let judgement = judge::judge(plan, &outcome);
     Report {
         seed: plan.seed,

@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     future::Future,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
@@ -47,6 +48,8 @@ pub struct Ended<T> {
     pub elapsed: Duration,
     /// What the simulator decided.
     pub decisions: Decisions,
+    /// How often each kind of fault bit, and each effect came about.
+    pub fired: BTreeMap<String, u64>,
 }
 
 /// Runs `program` on the supervising node of a simulation of its own.
@@ -104,6 +107,7 @@ where
         events: room.as_ref().map(Room::events).unwrap_or_default(),
         elapsed: room.as_ref().map(Room::elapsed).unwrap_or_default(),
         decisions: room.as_ref().map(Room::decisions).unwrap_or_default(),
+        fired: room.iter().flat_map(Room::fired).map(|(name, n)| (name.to_owned(), n)).collect(),
     }
 }
 

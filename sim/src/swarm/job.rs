@@ -10,6 +10,10 @@ use crate::{
     swarm::queue::Work,
 };
 
+/// Real time after which a process hangs. That depends on the machine, so it decides nothing but
+/// that nothing is known.
+const RUN_MAX: Duration = Duration::from_secs(900);
+
 /// Which seeds run twice. Failures always do: from their bundles, with the trace written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Twice {
@@ -113,9 +117,10 @@ fn replay(bundle: &str) -> Vec<String> {
 
 /// The report of a process and what else it said; or that and why there is no report.
 fn child(command: &[String]) -> Result<(Report, String), (String, String)> {
-    match fleet::run_child::<Report>(command) {
-        Ok(Child { report: Some(report), said }) => Ok((report, tail(&said))),
-        Ok(Child { report: None, said }) => Err((tail(&said), "no report".to_owned())),
+    match fleet::run_child_within::<Report>(command, RUN_MAX) {
+        Ok(Some(Child { report: Some(report), said })) => Ok((report, tail(&said))),
+        Ok(Some(Child { report: None, said })) => Err((tail(&said), "no report".to_owned())),
+        Ok(None) => Err((String::new(), format!("no report within {RUN_MAX:?}"))),
         Err(error) => Err((String::new(), format!("no process: {error}"))),
     }
 }

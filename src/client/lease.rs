@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
     LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
@@ -144,8 +143,7 @@ impl KeepAlive {
                     expires = Some(clock::Instant::now() + ttl);
                     backoff = Backoff::new(self.client.channel.len());
                     each(&answer);
-                    let late = planted::on(Bug::ClientRenewsTooLate);
-                    clock::sleep(if late { ttl } else { ttl / 3 }).await;
+                    clock::sleep(ttl / 3).await;
                 }
                 Err(error) => {
                     let is_over = expires.is_none_or(|at| clock::Instant::now() >= at);

@@ -58,9 +58,7 @@ impl Client {
                     // Nobody answers on a connection whose peer lost power, and nothing breaks it
                     // either: ask elsewhere next time, or at least over another one.
                     let silent = self.channel.pick();
-                    if !planted::on(Bug::ClientKeepsDeadConnection) {
-                        silent.forget();
-                    }
+                    silent.forget();
                     self.channel.avoid(&silent);
                     Err(Error::Timeout)
                 })

@@ -106,9 +106,8 @@ catalogue! {
     DisarmedAlarmReturns: "quota", None, "Leaves a disarmed alarm in the backend.";
     ClientRepeatsMutation: "client", None, "Repeats writes that may have happened.";
     ClientDeniesSending: "client", None, "Says of a request that broke off: never sent.";
-    ClientKeepsDeadConnection: "client", None, "Keeps a connection on which nothing answers.";
     ClientResumesTooLate: "client", None, "Resumes a watch one revision too late.";
-    ClientRenewsTooLate: "client", None, "Renews a lease when its time is over.";
+    ClientSkipsWhenLagging: "client", None, "Counts what a full queue refused as delivered.";
 }
 
 #[cfg(feature = "armed")]

@@ -224,6 +224,9 @@ impl Book {
             // Progress is not worth falling behind for: more of it will come.
             Err(TrySendError::Full(_)) if is_progress => {}
             Err(TrySendError::Full(_)) => {
+                if planted::on(Bug::ClientSkipsWhenLagging) {
+                    entry.next = seen.saturating_add(1);
+                }
                 let state = std::mem::replace(&mut entry.state, State::Lagging);
                 entry.order.is_lagging.store(true, Ordering::SeqCst);
                 self.cancel(&state);

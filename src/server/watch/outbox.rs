@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use reseed_core::watch::Delivery;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
+use reseed_rt::buggify;
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -22,6 +23,8 @@ use tonic::Status;
 pub(crate) const ITEMS_MAX: usize = 4096;
 /// Bytes of events an outbox holds before it refuses more.
 pub(crate) const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The same, where the simulator wants slow watchers soon.
+const BYTES_MAX_SMALL: usize = 2 * 1024;
 /// Answers that may wait before the stream reads no further request.
 pub(crate) const ANSWERS_MAX: usize = 256;
 
@@ -54,6 +57,7 @@ pub(crate) enum Item {
 struct Inner {
     items: VecDeque<Item>,
     bytes: usize,
+    bytes_max: usize,
     answers: usize,
     /// Something was refused since there was last room.
     refused: bool,
@@ -64,11 +68,20 @@ struct Inner {
 }
 
 /// The queue between the hub and one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     filled: Notify,
     answered: Notify,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        let small = buggify::point("watch.small_outbox");
+        let bytes_max = if small { BYTES_MAX_SMALL } else { BYTES_MAX };
+        let inner = Mutex::new(Inner { bytes_max, ..Inner::default() });
+        Self { inner, filled: Notify::new(), answered: Notify::new() }
+    }
 }
 
 /// What the stream has to do next.
@@ -104,7 +117,7 @@ impl Outbox {
         if inner.closed {
             return true; // The watcher is about to be removed; let it not linger as a victim.
         }
-        if inner.items.len() - inner.answers >= ITEMS_MAX || inner.bytes >= BYTES_MAX {
+        if inner.items.len() - inner.answers >= ITEMS_MAX || inner.bytes >= inner.bytes_max {
             inner.refused = true;
             return false;
         }
@@ -168,7 +181,7 @@ impl Outbox {
             }
             Item::Events { delivery, .. } => inner.bytes -= delivery.bytes,
         }
-        let half_empty = inner.items.len() <= ITEMS_MAX / 2 && inner.bytes <= BYTES_MAX / 2;
+        let half_empty = inner.items.len() <= ITEMS_MAX / 2 && inner.bytes <= inner.bytes_max / 2;
         let missed = planted::on(Bug::RoomMissed) && inner.items.len() != ITEMS_MAX / 2;
         let room = inner.refused && half_empty && !missed;
         inner.refused &= !room;

@@ -12,6 +12,7 @@ use reseed_core::error::Error;
 use reseed_core::watch::{Delivery, fragments};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
+use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
 use reseed_rt::task;
 use tonic::Status;
@@ -22,6 +23,8 @@ use super::outbox::{Item, Next, Outbox, Wishes};
 use super::source::Source;
 use crate::metrics::Metrics;
 
+/// Size above which responses are fragmented where the simulator wants many fragments.
+const FRAGMENT_BYTES_SMALL: usize = 512;
 /// Previous values looked up before others get the thread.
 const LOOKUPS_PER_TURN: usize = 128;
 
@@ -83,6 +86,8 @@ impl Responses {
         fragment_bytes: usize,
     ) -> Self {
         let parts = VecDeque::new();
+        let small = buggify::point("watch.small_fragments");
+        let fragment_bytes = if small { FRAGMENT_BYTES_SMALL } else { fragment_bytes };
         Self { stream, outbox, signals, source, metrics, fragment_bytes, parts }
     }
 

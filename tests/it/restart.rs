@@ -222,6 +222,34 @@ async fn a_damaged_log_is_refused_and_left_alone() {
     assert_eq!(fs::read(&segments[0]).expect("a segment"), data, "nothing was overwritten");
 }
 
+/// What the commands of `tests/data/README.md` leave behind.
+#[tokio::test]
+async fn a_data_directory_of_format_1_opens_whole() {
+    let home = TempDir::new().expect("a temporary directory");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/format-1.tar.gz");
+    let unpacked = Command::new("tar").arg("-xzf").arg(sample).arg("-C").arg(home.path()).status();
+    assert!(unpacked.is_ok_and(|status| status.success()), "{sample} does not unpack");
+    let data_dir = Some(home.path().join("data"));
+    let mut node = Node::start_with(Options { data_dir, ..Options::default() });
+    let api = Api::connect(&node).await;
+    let all = api.everything().await;
+    assert_eq!(all.header.expect("a header").revision, 20);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let found: Vec<String> =
+        all.kvs.iter().map(|kv| format!("{}={}", text(&kv.key), text(&kv.value))).collect();
+    let expected = "k0=newest0 k2=swapped k3=new3 k4=old4 k5=old5 k6=old6 k7=old7 k8=old8 leased=v";
+    assert_eq!(found.join(" "), expected);
+    let hash = api.maintenance().hash_kv(pb::HashKvRequest { revision: 0 }).await;
+    let hash = hash.expect("a hash").into_inner();
+    assert_eq!((hash.hash, hash.compact_revision), (3_501_176_699, 12));
+    let lease = all.kvs.last().map_or(0, |kv| kv.lease);
+    let left = pb::LeaseTimeToLiveRequest { id: lease, keys: true };
+    let left = api.lease().lease_time_to_live(left).await.expect("time to live").into_inner();
+    assert_eq!((left.granted_ttl, left.keys), (86_400, vec![bytes("leased")]));
+    assert_eq!(api.put("k0", "goes on").await, 21);
+    node.assert_healthy();
+}
+
 /// A small file system of its own, unmounted when dropped.
 struct SmallDisk(TempDir);
 

@@ -267,14 +267,18 @@ fn seed_members(
 pub(crate) fn routes(state: &State) -> Vec<Route> {
     let machine = state.machine.read();
     let others = machine.members.iter().filter(|member| member.id != state.member_id);
-    let route = |member: &MemberRecord| Route {
+    others.map(|member| route(state, member)).collect()
+}
+
+/// How this member is reached.
+pub(crate) fn route(state: &State, member: &MemberRecord) -> Route {
+    Route {
         cluster: state.cluster_id,
         from: state.member_id,
         to: member.id,
         urls: member.peer_urls.clone(),
         silence_max: state.config.election_timeout * SILENT_ELECTIONS,
-    };
-    others.map(route).collect()
+    }
 }
 
 fn describe(metrics: &Metrics, config: &Config, member_id: u64) {

@@ -120,7 +120,11 @@ impl Compactor {
         done
     }
 
+    /// Only the leader decides: one decision is enough, and the others' clocks agree little.
     async fn propose_at(&self, revision: i64) {
+        if self.state.progress.leader() != self.state.member_id {
+            return;
+        }
         let request = CompactionRequest { revision, physical: false };
         match self.proposer.propose(Request::Compaction(request)).await {
             Ok(_) => tracing::info!(revision, "auto-compaction"),

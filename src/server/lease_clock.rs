@@ -45,10 +45,17 @@ const REVOKES_PER_WINDOW: usize = 500;
 /// Revocations that wait for their answer; etcd: `maxPendingRevokes`.
 const REVOKES_IN_FLIGHT_MAX: usize = 16;
 
+/// Ticks after which a driver that has not run no longer vouches for its leadership.
+const STALE_TICKS: u32 = 3;
+
 /// Where proposals go: a port, so that the clock can be tested without a log.
 pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// Sends a request through the log and returns what applying it answered.
     fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>>;
+
+    /// Returns once a quorum has confirmed, after the call, that there is a leader that this member
+    /// follows or is.
+    fn confirm(&self) -> BoxFuture<'static, Result<(), Error>>;
 }
 
 /// What the clock must know of its member.
@@ -65,6 +72,16 @@ pub(crate) struct Member {
     /// How much longer leases live when this member begins to lead: the time clients need to find
     /// it. etcd: the election timeout.
     pub(crate) extend: Duration,
+    /// One raft tick.
+    pub(crate) tick: Duration,
+}
+
+impl Member {
+    /// Whether the driver has not run for so long that others may have elected another leader.
+    /// etcd: three heartbeats.
+    fn is_stale(&self) -> bool {
+        self.progress.since_tick() > self.tick * STALE_TICKS
+    }
 }
 
 /// The lease clock; clones are the same clock.
@@ -89,6 +106,11 @@ impl Log for Proposer {
         let proposer = self.clone();
         async move { Proposer::propose(&proposer, request).await }.boxed()
     }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
+        let proposer = self.clone();
+        async move { proposer.confirm().await }.boxed()
+    }
 }
 
 impl LeaseClock {
@@ -100,6 +122,7 @@ impl LeaseClock {
             metrics: Arc::clone(&state.metrics),
             request_timeout: state.config.request_timeout(),
             extend: state.config.election_timeout,
+            tick: state.config.heartbeat_interval,
         };
         Self::over(Arc::new(proposer), member, granted(&state))
     }
@@ -155,6 +178,11 @@ impl LeaseClock {
         clock::timeout(limit, self.renew(id)).await.unwrap_or(Err(Error::Timeout))
     }
 
+    /// Whether this member's clock is the one that counts.
+    pub(crate) fn is_primary(&self) -> bool {
+        self.inner.expiry.lock().is_primary()
+    }
+
     /// What is left of a lease; nothing if there is no such lease.
     pub(crate) fn time_left(&self, id: LeaseId) -> Option<TimeLeft> {
         self.inner.expiry.lock().time_left(id, now())
@@ -170,6 +198,7 @@ impl LeaseClock {
             // Registered before looking, so that no change falls in between.
             let mut changed = std::pin::pin!(self.inner.changed.notified());
             changed.as_mut().enable();
+            self.sure_to_lead().await?;
             let renewal = self.inner.expiry.lock().renew(id, now());
             match renewal {
                 Renewal::Renewed { ttl_secs, reset } => {
@@ -185,6 +214,23 @@ impl LeaseClock {
         }
     }
 
+    /// Returns once this member's clock may be acted upon. A member whose driver has stood still
+    /// cannot know whether it still leads before a quorum says so: another leader may have renewed
+    /// what is over by this clock (etcd #15247).
+    async fn sure_to_lead(&self) -> Result<(), Error> {
+        let member = &self.inner.member;
+        let began = member.progress.term();
+        if member.progress.leader() != member.id || !member.is_stale() {
+            return Ok(());
+        }
+        tracing::info!("this member stood still: asking whether it still leads");
+        self.inner.log.confirm().await?;
+        if member.progress.leader() != member.id || member.progress.term() != began {
+            self.inner.expiry.lock().demote();
+        }
+        Ok(())
+    }
+
     async fn reset(&self, id: LeaseId) -> Result<(), Error> {
         let _order = self.inner.order.read().await;
         let all_of_it = Checkpoint { id, remaining_secs: 0 };
@@ -198,7 +244,12 @@ impl LeaseClock {
         let mut pace = Pace { window: Instant::now(), begun: 0 };
         loop {
             self.follow_leadership().await;
-            let room = REVOKES_IN_FLIGHT_MAX - revoking.len();
+            let sure = clock::timeout(WINDOW, self.sure_to_lead()).await;
+            let room = match sure {
+                Ok(Ok(())) => REVOKES_IN_FLIGHT_MAX - revoking.len(),
+                // Not now: the next turn asks again.
+                Ok(Err(_)) | Err(_) => 0,
+            };
             for id in self.due(&mut pace, room) {
                 revoking.push(self.clone().revoke(id));
             }

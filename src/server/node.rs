@@ -23,7 +23,7 @@ use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
-use crate::peer::{Home, PeerService, Peers};
+use crate::peer::{Home, Leader, PeerService, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::read::ReadIndex;
@@ -44,6 +44,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     state: Arc<State>,
+    proposer: Proposer,
     client_addresses: Vec<std::net::SocketAddr>,
     stop: Stop,
     halt: Halt,
@@ -137,7 +138,8 @@ impl Server {
 
         let driver_stop = log.clone();
         let flusher_stop = log.clone();
-        let service = PeerService::new(state.cluster_id, state.member_id, to_driver, data_dir.db());
+        let ids = (state.cluster_id, state.member_id);
+        let service = PeerService::new(ids, to_driver, data_dir.db(), leases.clone());
         logging.extend(listeners_open.serve_peers(&service, &log));
         logging.extend([
             task::spawn_thread("driver", move || Box::pin(driver.run(driver_stop))),
@@ -156,10 +158,11 @@ impl Server {
         ];
         let services = Services {
             state: Arc::clone(&state),
-            proposer,
+            proposer: proposer.clone(),
             read_index,
             watch: watch_hub,
             leases,
+            leader: Leader::new(Arc::clone(&state)),
             compactor,
             stop: listeners.clone(),
         };
@@ -167,6 +170,7 @@ impl Server {
         let listening = listeners_open.serve(services, listeners.clone());
         Ok(Self {
             state,
+            proposer,
             client_addresses,
             stop,
             halt,
@@ -213,8 +217,23 @@ impl Server {
         Halted(self.halt.reason().unwrap_or_else(|| "stopped".into()))
     }
 
-    /// Stops gracefully: open requests are answered, what is applied is flushed.
+    /// A leader that goes without a word costs the others an election timeout.
+    async fn hand_over(&self) {
+        let progress = &self.state.progress;
+        if progress.leader() != self.state.member_id || progress.leads_alone() {
+            return;
+        }
+        let limit = self.state.config.election_timeout * 2;
+        match reseed_rt::clock::timeout(limit, self.proposer.hand_over(None)).await {
+            Ok(Ok(())) => tracing::info!("leadership is handed over"),
+            Ok(Err(_)) | Err(_) => tracing::warn!("nobody took over leadership in time"),
+        }
+    }
+
+    /// Stops gracefully: leadership is handed over, open requests are answered, what is applied is
+    /// flushed.
     pub async fn stop(self) {
+        self.hand_over().await;
         self.listeners.cancel();
         let drained = async {
             for task in self.listening {

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use reseed_rt::clock::Instant;
 use tokio::sync::oneshot;
 
 /// Positions in the log; all start at what the disk said at boot.
@@ -18,6 +20,8 @@ pub struct Progress {
     last: AtomicU64,
     applied: AtomicU64,
     leads_alone: AtomicBool,
+    /// When the driver last ticked, by this process's clock; 0 = never.
+    ticked_millis: AtomicU64,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -49,6 +53,18 @@ impl Progress {
 
     pub(crate) fn set_leads_alone(&self, leads_alone: bool) {
         self.leads_alone.store(leads_alone, Ordering::Release);
+    }
+
+    /// The driver has counted a heartbeat interval.
+    pub(crate) fn tick(&self) {
+        self.ticked_millis.store(Instant::now().as_millis().max(1), Ordering::Release);
+    }
+
+    /// How long ago the driver last ticked; nothing at all before it ran.
+    pub(crate) fn since_tick(&self) -> Duration {
+        let ticked = self.ticked_millis.load(Ordering::Acquire);
+        let now = Instant::now().as_millis();
+        Duration::from_millis(if ticked == 0 { 0 } else { now.saturating_sub(ticked) })
     }
 
     pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {

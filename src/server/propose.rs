@@ -24,6 +24,9 @@ use crate::progress::Progress;
 use crate::raft::driver::Event;
 use crate::state::State;
 
+/// How often is looked whether leadership has moved.
+const LEADER_LOOK: Duration = Duration::from_millis(10);
+
 /// What a waiter gets.
 pub(crate) type Answer = Result<Response, Error>;
 
@@ -150,6 +153,43 @@ impl Proposer {
             inner.metrics.proposals_failed.inc();
             Err(Error::Timeout)
         })
+    }
+
+    /// Returns once a quorum has confirmed, after this call, who leads.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if no quorum does in time, [`Error::Stopped`] at shutdown.
+    pub(crate) async fn confirm(&self) -> Result<(), Error> {
+        let confirmed = clock::timeout(self.inner.timeout, async {
+            let (waiter, index) = oneshot::channel();
+            let asked = self.inner.driver.send(Event::Read(waiter)).await;
+            asked.map_err(|_closed| Error::Stopped)?;
+            index.await.map(drop).map_err(|_dropped| Error::Stopped)
+        });
+        confirmed.await.unwrap_or(Err(Error::Timeout))
+    }
+
+    /// Hands leadership to another member, the one that is furthest if none is named; returns once
+    /// this member follows one.
+    ///
+    /// # Errors
+    /// [`Error::TimeoutLeaderTransfer`] if that does not happen in time.
+    pub(crate) async fn hand_over(&self, to: Option<u64>) -> Result<(), Error> {
+        let progress = &self.inner.progress;
+        let before = progress.leader();
+        let moved = || match progress.leader() {
+            0 => false,
+            leader => to.map_or(leader != before, |to| leader == to),
+        };
+        let handed = clock::timeout(self.inner.timeout, async {
+            let sent = self.inner.driver.send(Event::HandOver(to)).await;
+            sent.map_err(|_closed| Error::Stopped)?;
+            while !moved() {
+                clock::sleep(LEADER_LOOK).await;
+            }
+            Ok(())
+        });
+        handed.await.unwrap_or(Err(Error::TimeoutLeaderTransfer))
     }
 
     /// Proposals that wait for their answer.

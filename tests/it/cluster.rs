@@ -140,3 +140,54 @@ async fn a_member_that_missed_more_than_the_log_keeps_gets_the_whole_state() {
     let left = cluster.api(behind).await.lease().lease_time_to_live(asked).await;
     assert_eq!(left.expect("answered").into_inner().keys, ["leased"]);
 }
+
+#[tokio::test]
+async fn leases_are_renewed_and_looked_up_at_any_member() {
+    let cluster = Cluster::start(3, &[]);
+    let leader = cluster.leader(&[0, 1, 2]).await;
+    let follower = others(leader)[0];
+    let api = cluster.api(follower).await;
+    api.grant(7, 60).await.expect("a lease");
+    api.put_leased("k", 7).await;
+    for (id, ttl) in [(7, 60), (8, 0)] {
+        let request = pb::LeaseKeepAliveRequest { id };
+        let stream = api.lease().lease_keep_alive(tokio_stream::iter([request])).await;
+        let answer = stream.expect("a stream").into_inner().message().await.expect("an answer");
+        assert_eq!(answer.expect("one").ttl, ttl);
+        let asked = pb::LeaseTimeToLiveRequest { id, keys: true };
+        let left = api.lease().lease_time_to_live(asked).await.expect("answered").into_inner();
+        assert_eq!(left.granted_ttl, ttl);
+        assert_eq!(left.keys.len(), usize::from(ttl > 0));
+    }
+    // The leader's clock ends a lease, and every member hears of it.
+    let short = api.grant(9, 2).await.expect("a lease").ttl;
+    assert_eq!(short, 2);
+    api.put_leased("short", 9).await;
+    wait::until_async("the end of the lease", || async {
+        api.get("short").await.is_none().then_some(())
+    })
+    .await;
+    cluster.converged(&[0, 1, 2]).await;
+}
+
+#[tokio::test]
+async fn leadership_moves_when_asked_and_before_a_leader_stops() {
+    let mut cluster = Cluster::start(3, &["--election-timeout=5000", "--heartbeat-interval=100"]);
+    let first = cluster.leader(&[0, 1, 2]).await;
+    let target = others(first)[0];
+    let status = cluster.api(target).await.maintenance().status(pb::StatusRequest {}).await;
+    let target_id = status.expect("a status").into_inner().header.expect("a header").member_id;
+    let move_to = |target_id| pb::MoveLeaderRequest { target_id };
+    let refused = cluster.api(target).await.maintenance().move_leader(move_to(target_id)).await;
+    assert_eq!(refused.expect_err("it does not lead").message(), "etcdserver: not leader");
+    let refused = cluster.api(first).await.maintenance().move_leader(move_to(1)).await;
+    assert_eq!(refused.expect_err("a stranger").message(), "etcdserver: bad leader transferee");
+    let moved = cluster.api(first).await.maintenance().move_leader(move_to(target_id)).await;
+    moved.expect("it moves");
+    assert_eq!(cluster.leader(&[0, 1, 2]).await, target);
+    cluster.members[target].stop("TERM");
+    assert!(cluster.members[target].log().contains("leadership is handed over"));
+    let left = others(target);
+    assert_ne!(cluster.leader(&left).await, target);
+    cluster.api(left[0]).await.put("k", "v").await;
+}

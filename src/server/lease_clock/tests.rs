@@ -33,6 +33,17 @@ impl Log for Held {
         self.added.notify_one();
         async { receiver.await.unwrap_or(Err(Error::Stopped)) }.boxed()
     }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl LeaseClock {
+    /// A clock of nothing, for tests of what holds one.
+    pub(crate) fn idle() -> Self {
+        Self::over(Arc::new(Held::default()), member(0), [])
+    }
 }
 
 impl Held {
@@ -68,6 +79,7 @@ fn member(leader: u64) -> Member {
         metrics: Arc::new(Metrics::new()),
         request_timeout: Duration::from_secs(7),
         extend: Duration::ZERO,
+        tick: Duration::from_millis(100),
     }
 }
 

@@ -19,11 +19,13 @@
 //!
 //! ADR 006 says why gRPC.
 
+mod leader;
 mod outbox;
 mod service;
 mod snapshot;
 mod stream;
 
+pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
 pub(crate) use service::PeerService;
 pub(crate) use stream::Route;

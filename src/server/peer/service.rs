@@ -7,9 +7,10 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
+use reseed_core::id::LeaseId;
 use reseed_proto::peer::{
-    RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken,
-    peer_server::Peer,
+    LeaseQuestion, LeaseRenewed, LeaseTimeLeft, RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer,
+    SnapshotPart, SnapshotTaken, peer_server::Peer,
 };
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::snapshot::Receiving;
 use super::{PEER_VERSION, PeerEvent, RECEIVED_BYTES_MAX, header};
+use crate::lease_clock::LeaseClock;
 
 /// Batches are answered this often.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,12 +34,18 @@ pub(crate) struct PeerService {
     /// Who wants to know.
     driver: Sender<PeerEvent>,
     snapshots: Receiving,
+    leases: LeaseClock,
 }
 
 impl PeerService {
-    /// The service of member `member` of `cluster`, whose backend is the file `db`.
-    pub(crate) fn new(cluster: u64, member: u64, driver: Sender<PeerEvent>, db: PathBuf) -> Self {
-        Self { cluster, member, driver, snapshots: Receiving::new(db) }
+    /// The service of a member whose backend is the file `db`.
+    pub(crate) fn new(
+        (cluster, member): (u64, u64),
+        driver: Sender<PeerEvent>,
+        db: PathBuf,
+        leases: LeaseClock,
+    ) -> Self {
+        Self { cluster, member, driver, snapshots: Receiving::new(db), leases }
     }
 
     /// As a service for the listener.
@@ -74,6 +82,14 @@ impl PeerService {
             )));
         }
         id(header::FROM)
+    }
+}
+
+impl PeerService {
+    /// Only the leader's clock counts.
+    fn check_primary(&self) -> Result<(), Status> {
+        let leads = self.leases.is_primary();
+        leads.then_some(()).ok_or_else(|| Status::failed_precondition("this member does not lead"))
     }
 }
 
@@ -180,6 +196,32 @@ impl Peer for PeerService {
         let from = self.check(request.metadata())?;
         self.snapshots.receive(request.into_inner(), from, &self.driver).await?;
         Ok(Response::new(SnapshotTaken {}))
+    }
+
+    async fn keep_alive(
+        &self,
+        request: Request<LeaseQuestion>,
+    ) -> Result<Response<LeaseRenewed>, Status> {
+        self.check(request.metadata())?;
+        self.check_primary()?;
+        let renewed = self.leases.keep_alive(LeaseId(request.get_ref().id)).await;
+        let ttl_secs = renewed.map_err(|error| Status::unavailable(error.to_string()))?;
+        let found = ttl_secs.is_some();
+        Ok(Response::new(LeaseRenewed { found, ttl_secs: ttl_secs.unwrap_or(0) }))
+    }
+
+    async fn time_left(
+        &self,
+        request: Request<LeaseQuestion>,
+    ) -> Result<Response<LeaseTimeLeft>, Status> {
+        self.check(request.metadata())?;
+        self.check_primary()?;
+        let left = self.leases.time_left(LeaseId(request.get_ref().id));
+        Ok(Response::new(LeaseTimeLeft {
+            found: left.is_some(),
+            ttl_secs: left.map_or(0, |left| left.ttl_secs),
+            left_millis: left.map_or(0, |left| left.left.0),
+        }))
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Event {
     },
     /// Tell this waiter an index that makes its read linearizable.
     Read(ReadWaiter),
+    /// Give leadership to this member, or to whoever is furthest.
+    HandOver(Option<u64>),
     /// Everything up to this entry is durable in the backend: the log before it may go.
     Persisted {
         /// Index of the last entry in the backend file.
@@ -127,14 +129,14 @@ impl Driver {
                 // It is in place, or raft did not want it. Who sent it may have given up.
                 let _gone: Result<(), ()> = done.send(());
             }
-            let takes_more = self.node.leader() != 0 && gathered.is_empty();
+            let takes_more = self.node.takes_proposals() && gathered.is_empty();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
                 event = self.from_peers.recv() => self.hear(event)?,
-                // Without a leader proposals wait in the queue, until one is elected or their
-                // callers give up (as etcd does).
+                // Without a leader, or while one hands over, proposals wait in the queue until
+                // there is one or their callers give up (as etcd does).
                 n = self.events.recv_many(&mut received, EVENTS_PER_TURN), if takes_more => {
                     if n == 0 {
                         return Ok(());
@@ -211,6 +213,7 @@ impl Driver {
 
     fn on_tick(&mut self, reads: &mut Reads) {
         self.node.tick();
+        self.progress.tick();
         if let Some(context) = reads.tick(READ_RETRY_TICKS) {
             self.metrics.slow_read_indexes.inc();
             self.node.read_index(context);
@@ -234,6 +237,7 @@ impl Driver {
                     turn.payloads.push(payload);
                 }
                 Event::Read(waiter) => reads.arrive(waiter),
+                Event::HandOver(to) => self.node.hand_over(to),
                 Event::Persisted { index } => turn.persisted = Some(index),
             }
         }

@@ -140,6 +140,26 @@ impl Node {
         self.raw.report_snapshot(id, status);
     }
 
+    /// Whether there is a leader to take proposals, and it is not about to go.
+    pub(crate) fn takes_proposals(&self) -> bool {
+        self.leader() != 0 && self.raw.raft.lead_transferee.is_none()
+    }
+
+    /// Begins to hand leadership to member `to`, or to the voter whose log is furthest. Nothing
+    /// happens if this member does not lead or nobody else votes; raft gives up after an election
+    /// timeout.
+    pub(crate) fn hand_over(&mut self, to: Option<u64>) {
+        let raft = &self.raw.raft;
+        let voters = raft.prs().conf().voters().clone();
+        let others = raft.prs().iter().filter(|(id, progress)| {
+            **id != raft.id && voters.contains(**id) && progress.recent_active
+        });
+        let furthest = others.max_by_key(|(_, progress)| progress.matched).map(|(id, _)| *id);
+        if let Some(to) = to.or(furthest).filter(|_| self.is_leader()) {
+            self.raw.transfer_leader(to);
+        }
+    }
+
     /// Asks for an index that makes a read linearizable; the answer carries `context`.
     ///
     /// Dropped silently while the leader has no commit in its term: ask again on a later tick.

@@ -34,7 +34,8 @@ impl Services {
     ) -> Result<pb::LeaseKeepAliveResponse, Status> {
         // As in etcd, the header is from before the renewal.
         let header = Some(self.state.header());
-        let renewed = self.leases.keep_alive(LeaseId(request.id)).await;
+        let id = LeaseId(request.id);
+        let renewed = self.leader.keep_alive(id, || self.leases.keep_alive(id)).await;
         // A lease that does not exist is answered with a TTL of 0, not with an error.
         let ttl = renewed.map_err(|error| self.refuse(error))?.unwrap_or(0);
         Ok(pb::LeaseKeepAliveResponse { header, id: request.id, ttl })
@@ -104,7 +105,10 @@ impl pb::lease_server::Lease for Services {
             ttl: -1,
             ..pb::LeaseTimeToLiveResponse::default()
         };
-        let Some(left) = self.leases.time_left(id) else { return Ok(Response::new(response)) };
+        let left = self.leader.time_left(id, || self.leases.time_left(id)).await;
+        let Some(left) = left.map_err(|error| self.refuse(error))? else {
+            return Ok(Response::new(response));
+        };
         let machine = self.state.machine.read();
         let Some(lease) = machine.leases.get(id) else { return Ok(Response::new(response)) };
         response.ttl = left.left.as_secs();

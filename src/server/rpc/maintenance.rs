@@ -3,6 +3,7 @@
 use futures::stream::BoxStream;
 use reseed_core::applied::Response as Applied;
 use reseed_core::error::Error;
+use reseed_core::id::MemberId;
 use reseed_core::{CLUSTER_VERSION, ETCD_VERSION};
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request as Proposed;
@@ -151,11 +152,20 @@ impl pb::maintenance_server::Maintenance for Services {
         if state.progress.leader() != state.member_id {
             return Err(status::of(&Error::NotLeader));
         }
-        // Moving leadership to whom it belongs changes nothing; there is nobody else to take it.
-        if request.get_ref().target_id == state.member_id {
+        let to = request.get_ref().target_id;
+        // Moving leadership to whom it belongs changes nothing.
+        if to == state.member_id {
             return Ok(Response::new(pb::MoveLeaderResponse { header: None }));
         }
-        Err(status::of(&Error::BadLeaderTransferee))
+        let may_lead = {
+            let machine = state.machine.read();
+            machine.members.get(MemberId(to)).is_some_and(|member| !member.is_learner)
+        };
+        if !may_lead {
+            return Err(status::of(&Error::BadLeaderTransferee));
+        }
+        self.proposer.hand_over(Some(to)).await.map_err(|error| self.refuse(error))?;
+        Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(

@@ -11,6 +11,7 @@ use reseed_rt::task::Stop;
 
 use crate::compactor::Compactor;
 use crate::lease_clock::LeaseClock;
+use crate::peer::Leader;
 use crate::propose::Proposer;
 use crate::read::ReadIndex;
 use crate::state::State;
@@ -38,6 +39,7 @@ pub(crate) struct Services {
     pub(crate) read_index: ReadIndex,
     pub(crate) watch: Hub,
     pub(crate) leases: LeaseClock,
+    pub(crate) leader: Leader,
     pub(crate) compactor: Compactor,
     pub(crate) stop: Stop,
 }

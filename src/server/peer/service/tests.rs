@@ -6,7 +6,7 @@ use super::*;
 
 fn service() -> PeerService {
     let (driver, _events) = chan::bounded("driver", 1);
-    PeerService::new(0xc1, 0xa, driver, "/db".into())
+    PeerService::new((0xc1, 0xa), driver, "/db".into(), LeaseClock::idle())
 }
 
 fn metadata(cluster: &str, to: &str, version: &str) -> MetadataMap {

@@ -8,7 +8,7 @@
 //! - [`plan`]: scenario files, and what a seed makes of them;
 //! - `nemesis`: carries out the faults of a plan, and undoes them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
-//! - [`figures`]: what a run counts;
+//! - [`figures`]: what a run counts; [`errors`]: error lines of the server's log;
 //! - `selftest`: the world proven with a tiny service instead of the server;
 //! - `one`: a plan run in this process; [`judge`], [`signature`], [`report`], [`bundle`]: from
 //!   what it found to a verdict, and how that is told and kept;
@@ -22,17 +22,17 @@
 pub mod bugbank;
 pub mod bundle;
 pub mod check;
+pub mod errors;
 pub mod figures;
 pub mod fingerprint;
 pub mod fleet;
 pub mod history;
 pub mod judge;
-#[doc(hidden)]
-pub mod kv_history;
 pub mod plan;
 pub mod report;
 pub mod signature;
 pub mod swarm;
+pub mod workload;
 pub mod world;
 
 #[cfg(madsim)]
@@ -49,4 +49,3 @@ pub mod selftest;
 pub mod sysint;
 #[cfg(madsim)]
 pub mod trial;
-pub mod workload;

@@ -8,9 +8,10 @@ use std::{
 
 use crate::{
     bundle::{self, Contents},
+    check::Evidence,
     figures::Figures,
+    history::{self, Event, Recorder},
     judge::{self, Outcome},
-    kv_history::{self, Event, Recorder},
     plan::Plan,
     report::{Report, Verdict},
     run::{self, Ended, Setting},
@@ -40,7 +41,7 @@ pub fn run_and_judge(plan: &Plan, order: &Order) -> Report {
         trace: order.trace.clone(),
     };
     let ended = run::simulate(setting, move || async move { trial::run(running, recording).await });
-    let history = recorder.events();
+    let history = recorder.take();
     let mut report = report(plan, &ended, &history);
     if let Some(dir) = &order.decisions {
         complain("the decisions", bundle::write_decisions(dir, &ended.decisions));
@@ -48,7 +49,7 @@ pub fn run_and_judge(plan: &Plan, order: &Order) -> Report {
     if let (Some(hash), true) = (&order.keep, report.verdict != Verdict::Pass) {
         let dir = bundle::place(&report.scenario, report.seed);
         report.bundle = Some(dir.clone());
-        complain("the failure", keep(&dir, &report, plan, hash, &history));
+        complain("the failure", keep(&dir, &report, (plan, hash), &ended, &history));
     }
     report
 }
@@ -62,13 +63,17 @@ fn complain(what: &str, result: io::Result<()>) {
 fn keep(
     dir: &Path,
     report: &Report,
-    plan: &Plan,
-    scenario_hash: &str,
+    (plan, scenario_hash): (&Plan, &str),
+    ended: &Ended<Trial>,
     history: &[Event],
 ) -> io::Result<()> {
     let mut lines = Vec::new();
-    kv_history::write(history, &mut lines)?;
-    let history = [("history.jsonl", lines)];
+    history::write(history, &mut lines)?;
+    let mut history = vec![("history.jsonl", lines)];
+    if let Ok(Trial { audit: Some(audit), rules, .. }) = &ended.output {
+        let evidence = Evidence { audit: audit.clone(), rules: *rules };
+        history.push(("evidence.json", serde_json::to_vec_pretty(&evidence)?));
+    }
     bundle::write(dir, &Contents { report, plan, scenario_hash, history: &history })
 }
 
@@ -76,7 +81,7 @@ fn report(plan: &Plan, ended: &Ended<Trial>, history: &[Event]) -> Report {
     let mut outcome = match &ended.output {
         Ok(trial) => Outcome {
             violations: trial.violations.clone(),
-            undecided: None,
+            undecided: trial.undecided.clone(),
             figures: trial.figures.clone(),
         },
         Err(panic) => {

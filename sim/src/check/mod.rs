@@ -28,7 +28,6 @@ pub mod case;
 mod exec;
 mod explain;
 mod model;
-pub mod old;
 #[expect(dead_code, reason = "the rest of the checks use it")]
 mod ops;
 #[expect(dead_code, reason = "the rest of the checks use it")]
@@ -47,7 +46,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use case::{Audit, AuditedLease, Case, Rules};
+pub use case::{Audit, AuditedLease, Case, Evidence, Rules};
 
 use crate::history::OpId;
 use ops::Parts;

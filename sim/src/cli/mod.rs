@@ -16,8 +16,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::{
+    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::{bugbank, selftest, sysint};
+use crate::{bugbank, errors, selftest, sysint};
 
 /// The command line, or a file it names, makes no sense.
 const USAGE: u8 = 2;
@@ -77,7 +80,9 @@ fn init_log() {
     // madsim calls every planned power failure an error.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,madsim=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    let text = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_filter(filter);
+    let errors = errors::Collect.with_filter(LevelFilter::ERROR);
+    tracing_subscriber::registry().with(text).with(errors).init();
 }
 
 /// Starts this program over with fixed addresses; returns if that cannot be had.

@@ -48,6 +48,13 @@ impl Recorder {
         std::mem::take(&mut self.lock().events)
     }
 
+    /// Puts back what was taken, before what was recorded since.
+    pub fn give_back(&self, mut events: Vec<Event>) {
+        let mut recorded = self.lock();
+        events.append(&mut recorded.events);
+        recorded.events = events;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Recorded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,7 +22,8 @@ struct Notices {
     load_over: AtomicBool,
     settle_at: AtomicI64,
     witnessed: AtomicI64,
-    watches: Mutex<BTreeMap<WatchId, i64>>,
+    /// Whose each watch is, and how far it has seen.
+    watches: Mutex<BTreeMap<WatchId, (u32, i64)>>,
     sent: Mutex<BTreeMap<String, u64>>,
     complaints: Mutex<Vec<Violation>>,
 }
@@ -65,10 +66,10 @@ impl Board {
         self.0.witnessed.load(Ordering::Relaxed)
     }
 
-    /// `watch` has seen everything up to `revision`.
-    pub fn watch_complete_to(&self, watch: WatchId, revision: i64) {
+    /// `watch` of `client` has seen everything up to `revision`.
+    pub fn watch_complete_to(&self, client: u32, watch: WatchId, revision: i64) {
         let mut watches = lock(&self.0.watches);
-        let seen = watches.entry(watch).or_insert(revision);
+        let (_, seen) = watches.entry(watch).or_insert((client, revision));
         *seen = revision.max(*seen);
     }
 
@@ -77,11 +78,17 @@ impl Board {
         lock(&self.0.watches).remove(&watch);
     }
 
+    /// Nobody waits for any watch of `client` any more.
+    pub fn client_is_gone(&self, client: u32) {
+        lock(&self.0.watches).retain(|_, (whose, _)| *whose != client);
+    }
+
     /// A watch that has not seen everything up to `revision`, and how far it is.
     #[must_use]
     pub fn watch_behind(&self, revision: i64) -> Option<(WatchId, i64)> {
         let watches = lock(&self.0.watches);
-        watches.iter().find(|(_, seen)| **seen < revision).map(|(watch, seen)| (*watch, *seen))
+        let mut behind = watches.iter().filter(|(_, (_, seen))| *seen < revision);
+        behind.next().map(|(watch, (_, seen))| (*watch, *seen))
     }
 
     /// A request was sent that the history has no words for; `cell` is what it covers.
@@ -120,13 +127,16 @@ mod tests {
     fn a_watch_is_behind_until_it_has_seen_enough_or_ended() {
         let board = Board::default();
         assert_eq!(board.watch_behind(5), None);
-        board.watch_complete_to(1, 3);
-        board.watch_complete_to(2, 5);
+        board.watch_complete_to(7, 1, 3);
+        board.watch_complete_to(7, 2, 5);
         assert_eq!(board.watch_behind(5), Some((1, 3)));
-        board.watch_complete_to(1, 6);
-        board.watch_complete_to(1, 4);
+        board.watch_complete_to(7, 1, 6);
+        board.watch_complete_to(7, 1, 4);
         assert_eq!(board.watch_behind(6), Some((2, 5)));
         board.watch_ended(2);
+        assert_eq!(board.watch_behind(6), None);
+        board.watch_complete_to(8, 3, 1);
+        board.client_is_gone(8);
         assert_eq!(board.watch_behind(6), None);
     }
 }

@@ -26,8 +26,6 @@ mod lease;
 mod library;
 mod lock;
 mod maintenance;
-#[cfg(madsim)]
-pub mod old;
 mod past_reader;
 mod quota;
 mod refusal;

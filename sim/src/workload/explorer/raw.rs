@@ -52,7 +52,11 @@ fn number(rng: &mut ChaCha8Rng) -> i64 {
 /// Nothing that a request can cause is an internal error or a loss of data.
 fn is_of_etcds_kind(status: &Status) -> bool {
     match status.code() {
-        Code::Internal => is_of_the_connection(status.message()),
+        Code::Internal => {
+            // A message that cannot be decoded is one in grpc-go too.
+            let message = status.message();
+            is_of_the_connection(message) || message.starts_with("failed to decode")
+        }
         Code::DataLoss | Code::Aborted | Code::AlreadyExists => false,
         _ => true,
     }

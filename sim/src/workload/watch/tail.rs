@@ -101,7 +101,7 @@ impl Tail {
     pub(crate) fn add(&mut self, spec: WatchSpec) -> WatchId {
         let id = self.scribe.next_watch();
         let book = Book::new(id, spec, self.habits.trusts_bookmarks);
-        self.board.watch_complete_to(id, book.complete_to());
+        self.board.watch_complete_to(self.scribe.client(), id, book.complete_to());
         if let Some(open) = &mut self.open {
             let request = open.create(&book);
             self.scribe.note_watch(self.member, id, WatchStep::Open { spec: book.spec() });
@@ -190,7 +190,7 @@ impl Tail {
         let Some(id) = open.names.get(&message.watch_id).copied() else { return Turn::Idle };
         let Some(book) = self.books.get_mut(&id) else { return Turn::Idle };
         let step = book.learn(message);
-        self.board.watch_complete_to(id, book.complete_to());
+        self.board.watch_complete_to(self.scribe.client(), id, book.complete_to());
         self.scribe.note_watch(self.member, id, step.clone());
         if matches!(step, WatchStep::Canceled { .. }) {
             open.names.remove(&message.watch_id);
@@ -204,7 +204,7 @@ impl Tail {
         let mut turn = Turn::Idle;
         for (id, book) in &mut self.books {
             let step = book.bookmark(revision);
-            self.board.watch_complete_to(*id, book.complete_to());
+            self.board.watch_complete_to(self.scribe.client(), *id, book.complete_to());
             self.scribe.note_watch(self.member, *id, step.clone());
             turn = Turn::Step(*id, step);
         }

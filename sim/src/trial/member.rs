@@ -1,0 +1,102 @@
+//! The members of a trial: their settings, and the program on their machines.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use reseed_rt::signal;
+use reseed_server::{AutoCompaction, Config, InitialMember, Server};
+
+use super::address;
+use crate::{
+    judge::{HALTED, NO_BOOT},
+    nemesis,
+    plan::{self, Plan},
+    workload::member_name,
+    world::{Room, node::Machine},
+};
+
+/// The group of members' addresses.
+const GROUP: u8 = 0;
+
+/// Boots all members.
+pub(super) fn boot_all(room: &Room, plan: &Arc<Plan>) -> Vec<Machine> {
+    (0..plan.members.max(1)).map(|number| boot(number, room, plan)).collect()
+}
+
+fn boot(number: u32, room: &Room, plan: &Arc<Plan>) -> Machine {
+    let config = config(number, plan);
+    let machine = Arc::new(OnceLock::new());
+    let own = machine.clone();
+    let booted = Machine::supervised(&member_name(number), address(GROUP, number + 1), move || {
+        serve(config.clone(), own.clone())
+    });
+    // Before any task runs: none does until this one waits.
+    let _first = machine.set(booted.clone());
+    if let Some(clock) = plan.clocks.get(number as usize) {
+        let (rate, ahead) = (clock.rate(), clock.wall_offset_millis);
+        room.set_clock(booted.id(), |own| own.with_rate(rate, room.elapsed()).jumped(ahead));
+    }
+    booted
+}
+
+/// The program. It ends when it is asked to, and by itself only when a fault allows that: then its
+/// machine starts it again.
+async fn serve(config: Config, machine: Arc<OnceLock<Machine>>) {
+    let allowed = || machine.get().map(nemesis::allowed).unwrap_or_default();
+    let server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(_) if allowed().refusal => return,
+        Err(error) => panic!("{NO_BOOT}: {error}"),
+    };
+    tokio::select! {
+        biased;
+        halted = server.halted() => assert!(allowed().halt, "{HALTED}: {halted}"),
+        _signal = signal::stop_requested() => server.stop().await,
+    }
+}
+
+fn config(number: u32, plan: &Plan) -> Config {
+    let knobs = &plan.knobs;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let peer_url = |number: u32| format!("http://{}:2380", member_name(number));
+    let members = (0..plan.members.max(1)).map(|number| InitialMember {
+        name: member_name(number),
+        peer_urls: vec![peer_url(number)],
+    });
+    Config {
+        name: member_name(number),
+        data_dir: PathBuf::from("/var/lib/reseed"),
+        listen_client_urls: vec!["http://0.0.0.0:2379".to_owned()],
+        advertise_client_urls: vec![format!("http://{}:2379", member_name(number))],
+        listen_peer_urls: vec!["http://0.0.0.0:2380".to_owned()],
+        initial_advertise_peer_urls: vec![peer_url(number)],
+        initial_cluster: members.collect(),
+        heartbeat_interval: knobs.heartbeat_interval,
+        election_timeout: knobs.election_timeout,
+        pre_vote: knobs.pre_vote,
+        snapshot_count: knobs.snapshot_count,
+        snapshot_catchup_entries: knobs.snapshot_catchup_entries,
+        wal_segment_bytes: knobs.wal_segment_bytes,
+        quota_backend_bytes: knobs.quota_backend_bytes,
+        max_request_bytes: bytes(knobs.max_request_bytes),
+        max_txn_ops: bytes(knobs.max_txn_ops),
+        auto_compaction: match knobs.auto_compaction {
+            plan::AutoCompaction::Off => AutoCompaction::Off,
+            plan::AutoCompaction::PeriodicMillis(millis) => {
+                AutoCompaction::Periodic(std::time::Duration::from_millis(millis))
+            }
+            plan::AutoCompaction::Revisions(revisions) => {
+                AutoCompaction::Revision(i64::try_from(revisions).unwrap_or(i64::MAX))
+            }
+        },
+        compaction_batch_limit: bytes(knobs.compaction_batch_limit),
+        compaction_sleep_interval: knobs.compaction_sleep_interval,
+        backend_batch_interval: knobs.backend_batch_interval,
+        backend_cache_bytes: bytes(knobs.backend_cache_bytes),
+        backend_overlay_bytes_max: bytes(knobs.backend_overlay_bytes_max),
+        watch_progress_notify_interval: knobs.watch_progress_notify_interval,
+        ..Config::default()
+    }
+}

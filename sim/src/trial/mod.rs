@@ -1,0 +1,177 @@
+//! One trial of a plan: boot, load and faults, heal, audit, check.
+//!
+//! Members run the real server, each on a machine of its own ([`member`]); so do clients, one per
+//! role of the plan, and the witness ([`crowd`]). When the load is over, faults stop and the
+//! members come back. Then everything is due within a bound: reads, a write, the end of leases, an
+//! audit, watches that have caught up ([`settle`]); and a history without a violation.
+//!
+//! What a run counted is in [`tally`]; what the server called an error, in [`crate::errors`].
+
+mod crowd;
+mod member;
+mod settle;
+mod tally;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use madsim::time;
+use reseed_planted::Bug;
+
+use crate::{
+    check::{self, Audit, Case, Rules, Violation},
+    errors,
+    figures::Figures,
+    history::{Event, MemberStep, Recorder, What},
+    nemesis::{self, Cast},
+    plan::{FaultKind, Plan},
+    workload::{Board, Scene},
+    world::{
+        Room, Step,
+        net::{Latency, Link},
+    },
+};
+
+pub use tally::count;
+
+/// After healing, each thing that is due must be done within this.
+const HEALED_MAX: Duration = Duration::from_secs(60);
+/// A lease that nobody renews is gone so long after its time, besides what elections cost.
+const LEASE_LATE_MAX: Duration = Duration::from_secs(10);
+
+/// What a trial found, if it came to its end.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Broken promises, the most telling first.
+    pub violations: Vec<Violation>,
+    /// Why nothing, or not everything, can be said.
+    pub undecided: Option<String>,
+    /// What was there in the end; nothing, if it could not be looked at.
+    pub audit: Option<Audit>,
+    /// What the checker was told it may assume.
+    pub rules: Rules,
+    /// Counters.
+    pub figures: Figures,
+}
+
+/// An address of the machine room.
+fn address(group: u8, number: u32) -> IpAddr {
+    let [.., high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, group, high, low).into()
+}
+
+/// Runs `plan` inside a simulation; `recorder` keeps what clients saw even if this panics.
+pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
+    let room = Room::current();
+    prepare(&room, &plan);
+    let plan = Arc::new(plan);
+    let board = Board::default();
+    let members = member::boot_all(&room, &plan);
+    observe(&room, &members, &recorder);
+    let crowd = crowd::Crowd::new(room.clone(), recorder.clone(), board.clone(), plan.clone());
+    let clients = crowd.begin();
+    let replacing = crowd.clone();
+    let cast = Cast::new(members, clients, move |number| replacing.replace(number));
+
+    let faults = nemesis::inflict(&plan.faults, &cast);
+    let load = async {
+        time::sleep(plan.load.lasting).await;
+        board.end_load();
+    };
+    let (inflicted, ()) = futures::future::join(faults, load).await;
+    inflicted.expect("a plan names machines that there are");
+    let settled = settle::settle(&cast, &crowd).await;
+
+    let rules = rules(&plan);
+    let history = recorder.take();
+    let (mut violations, mut undecided) = (Vec::new(), None);
+    if let Some(audit) = &settled.audit {
+        let case = Case { history: &history, audit, rules: &rules };
+        let checked = check::check(&case);
+        (violations, undecided) = (checked.violations, checked.undecided);
+    }
+    violations.extend(settled.violations);
+    violations.extend(board.complaints());
+    let mut figures = tally::of_world(&room, &cast);
+    violations.extend(errors::unexplained(&errors::take(), &figures.fired));
+    tally::count(&mut figures, &history);
+    for (cell, times) in board.all_sent() {
+        *figures.coverage.entry(cell).or_default() += times;
+    }
+    figures.revision = settled.audit.as_ref().map_or(0, |audit| audit.revision);
+    recorder.give_back(history);
+    Trial { violations, undecided, audit: settled.audit, rules, figures }
+}
+
+/// Sets up the room as the plan wants it.
+fn prepare(room: &Room, plan: &Plan) {
+    room.arm_points(plan.buggify);
+    for name in &plan.planted {
+        reseed_planted::arm(Bug::named(name).expect("the scenario was checked"));
+    }
+    let latency = Latency {
+        usual: plan.net.latency.least..plan.net.latency.most,
+        tail_per_mille: plan.net.latency.tail_per_mille,
+        tail_factor: plan.net.latency.tail_factor,
+    };
+    let loss = f64::from(plan.net.loss_per_mille) / 1000.0;
+    room.with_network(|network| network.set_default_link(Link { latency, loss }));
+}
+
+/// Writes down when members come and go.
+fn observe(room: &Room, members: &[crate::world::node::Machine], recorder: &Recorder) {
+    let hosts: Vec<u64> = members.iter().map(|member| member.host()).collect();
+    let recorder = recorder.clone();
+    room.set_observer(Box::new(move |at, host, step| {
+        let Some(place) = hosts.iter().position(|member| *member == host) else { return };
+        let step = match step {
+            Step::Boot => MemberStep::Boot,
+            Step::Down => MemberStep::Down,
+            Step::Paused => MemberStep::Paused,
+            Step::Resumed => MemberStep::Resumed,
+        };
+        let (at, member) = (nanos(at), u32::try_from(place).unwrap_or(u32::MAX));
+        recorder.record(Event { at, client: 0, what: What::Member { member, step } });
+    }));
+}
+
+fn nanos(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What the checker may assume of the world this plan makes.
+fn rules(plan: &Plan) -> Rules {
+    let drifted = plan.faults.iter().filter_map(|fault| match fault.kind {
+        FaultKind::ClockDrift { ppm, .. } => Some(1.0 + f64::from(ppm) / 1e6),
+        _ => None,
+    });
+    let rates: Vec<f64> = plan.clocks.iter().map(|clock| clock.rate()).chain(drifted).collect();
+    let election = plan.knobs.election_timeout;
+    // etcd: ceil(3 × election ticks / 2 × heartbeat), in whole seconds.
+    let shortest = election * 3 / 2;
+    let ttl_secs = shortest.as_secs() + u64::from(shortest.subsec_nanos() > 0);
+    Rules {
+        clock_rate: (
+            rates.iter().copied().fold(1.0, f64::min),
+            rates.iter().copied().fold(1.0, f64::max),
+        ),
+        lease_ttl_min: Duration::from_secs(ttl_secs),
+        lease_late_max: LEASE_LATE_MAX + election * 2,
+        members: plan.members,
+        compacts_itself: plan.knobs.auto_compaction != crate::plan::AutoCompaction::Off,
+    }
+}
+
+impl Scene for Room {
+    fn now(&self) -> Duration {
+        self.elapsed()
+    }
+
+    fn trace(&self, event: &Event) {
+        let text = serde_json::to_vec(event).unwrap_or_default();
+        Self::trace(self, "history", &[&text]);
+    }
+}

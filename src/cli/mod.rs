@@ -1,12 +1,13 @@
 //! What the command line means: which of the programs in this binary is wanted.
 //!
-//! By subcommand (`serve`, `ctl`, `bench`, `version`), or by the name it was called under:
+//! By subcommand (`serve`, `dev`, `ctl`, `bench`, `version`), or by the name it was called under:
 //! `etcdctl` is `ctl`. Without a subcommand, or when the first argument is a flag, it is the
 //! daemon, so that `reseed --name a --data-dir b` works where `etcd` did.
 
 mod bench;
 mod ctl;
 mod daemon;
+mod dev;
 mod flags;
 mod log;
 
@@ -26,6 +27,7 @@ An etcd-compatible store whose every failure replays from a seed.
 Usage:
   reseed [flags]            run a member (the same as `reseed serve`); flags are etcd's
   reseed serve [flags]      run a member; `reseed serve --help` lists the flags
+  reseed dev                run a cluster of three members here, to try things out
   reseed ctl <command>      talk to a cluster, in etcdctl's syntax
   reseed bench <workload>   load a cluster and measure it
   reseed version            print the version
@@ -41,7 +43,7 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     }
     let word = invocation.args.get(1).cloned().unwrap_or_default();
     match word.as_str() {
-        "serve" | "ctl" | "bench" => drop(invocation.args.remove(1)),
+        "serve" | "dev" | "ctl" | "bench" => drop(invocation.args.remove(1)),
         "version" => {
             say(&version());
             return 0;
@@ -55,6 +57,7 @@ pub(crate) fn run(mut invocation: Invocation) -> u8 {
     match word.as_str() {
         "bench" => bench::run(invocation),
         "ctl" => ctl::run(&invocation),
+        "dev" => dev::run(&invocation),
         "" | "serve" => daemon::run(&invocation),
         flag if flag.starts_with('-') => daemon::run(&invocation),
         other => {

@@ -54,7 +54,9 @@ impl Leases {
         if !rng.random_ratio(1, 10) {
             self.last_id += 1;
         }
-        Request::Grant { id: self.last_id.max(1), ttl }
+        // Ids below zero are as good as any (etcd issue 14239).
+        let sign = if rng.random_ratio(1, 4) { -1 } else { 1 };
+        Request::Grant { id: sign * self.last_id.max(1), ttl }
     }
 
     /// A lease that may be alive, or now and then one that is gone.

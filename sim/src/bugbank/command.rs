@@ -17,6 +17,7 @@ use super::{
     table::{Row, Table},
 };
 use crate::{
+    cli::parse_time,
     fleet,
     report::{Report, Verdict},
 };
@@ -52,16 +53,6 @@ pub struct Options {
     /// Write everything here as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-/// `10m`, `90s`, or seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix('m') {
-        Some(minutes) => (minutes, 60),
-        None => (text.strip_suffix('s').unwrap_or(text), 1),
-    };
-    let number: u64 = number.parse().map_err(|error| format!("{text:?}: {error}"))?;
-    Ok(Duration::from_secs(number * unit))
 }
 
 /// Runs the command: 0 if enough was found, 1 if not, 2 if it makes no sense.
@@ -156,7 +147,7 @@ struct Processes<'a> {
 
 impl Processes<'_> {
     fn child(&self, scenario: usize, seed: u64, bug: Option<Bug>) -> Outcome {
-        let mut command = vec!["run".to_owned(), "--child".to_owned()];
+        let mut command = ["run", "--child", "--forget"].map(str::to_owned).to_vec();
         command.push(self.scenarios[scenario].clone());
         command.extend(["--seed".to_owned(), seed.to_string()]);
         if let Some(bug) = bug {
@@ -205,14 +196,6 @@ impl Prey for Processes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_minutes_or_seconds() {
-        assert_eq!(parse_time("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_time("7"), Ok(Duration::from_secs(7)));
-        assert!(parse_time("soon").is_err());
-    }
 
     #[test]
     fn a_bug_nobody_knows_is_refused() {

@@ -20,6 +20,7 @@ use tracing_subscriber::{
     Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
+pub(crate) use self::swarm::parse_time;
 use crate::{bugbank, errors, selftest, sysint};
 
 /// The command line, or a file it names, makes no sense.

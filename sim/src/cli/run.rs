@@ -25,6 +25,9 @@ pub(super) struct RunArgs {
     /// Print the plan, and do not run it.
     #[arg(long)]
     plan: bool,
+    /// Keep no bundle of a failure.
+    #[arg(long)]
+    forget: bool,
     /// Print the report for a fleet.
     #[arg(long, hide = true)]
     child: bool,
@@ -42,8 +45,8 @@ pub(super) fn command(args: &RunArgs) -> Result<u8, String> {
         println!("{text}");
         return Ok(Verdict::Pass.exit_code());
     }
-    let order =
-        Order { trace: args.trace.clone(), keep: Some(source.hash.clone()), decisions: None };
+    let keep = (!args.forget).then(|| source.hash.clone());
+    let order = Order { trace: args.trace.clone(), keep, decisions: None };
     let report = one::run_and_judge(&plan, &order);
     if args.child {
         fleet::report(&report);

@@ -44,7 +44,8 @@ fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     if first > last { Err(format!("{first}..{last} is empty")) } else { Ok(first..=last) }
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+/// `30s`, `10m` or `8h`.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
     let number: u64 = number.parse().map_err(|_| "times are written as 30s, 10m or 8h")?;
     let secs = match unit {

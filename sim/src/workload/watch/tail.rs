@@ -164,8 +164,9 @@ impl Tail {
         self.understand(&message)
     }
 
-    /// Once the load is over, watches have to say that they have seen everything. Those of a future
-    /// that will not come are given up: with them on the stream the server could not say so.
+    /// Once the load is over, watches have to say that they have seen everything. Those that want
+    /// nothing but a future that will not come are given up: as long as one of them is on the
+    /// stream, the server says nothing (as etcd does not, `progressIfSync`).
     fn prove_completeness(&mut self) {
         let Some(target) = self.board.settle_at() else { return };
         if self.books().all(|book| book.complete_to() >= target)
@@ -173,7 +174,7 @@ impl Tail {
         {
             return;
         }
-        let future = self.books().filter(|book| book.next() > target + 1).map(|book| book.id);
+        let future = self.books().filter(|book| book.next() > target).map(|book| book.id);
         for id in future.collect::<Vec<_>>() {
             self.cancel(id);
         }

@@ -9,7 +9,8 @@
 //! - `nemesis`: carries out the faults of a plan, and undoes them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
 //! - [`figures`]: what a run counts; [`errors`]: error lines of the server's log;
-//! - `selftest`: the world proven with a tiny service instead of the server;
+//! - `selftest`, `selftest_faults`: the world, and every fault, proven with a tiny service instead
+//!   of the server;
 //! - `one`: a plan run in this process; [`judge`], [`signature`], [`report`], [`bundle`]: from
 //!   what it found to a verdict, and how that is told and kept;
 //! - [`fleet`], [`swarm`]: many simulations, a process each; `cli`: the command;
@@ -45,6 +46,8 @@ pub mod one;
 pub mod run;
 #[cfg(madsim)]
 pub mod selftest;
+#[cfg(madsim)]
+pub mod selftest_faults;
 #[cfg(madsim)]
 pub mod sysint;
 #[cfg(madsim)]

@@ -8,6 +8,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     pin::Pin,
@@ -26,6 +27,7 @@ use reseed_rt::{
     clock,
     disk::{self, File, OpenMode},
     net::{ChannelOptions, Listener, ServeOptions, channel, serve},
+    signal,
     task::Stop,
 };
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,8 @@ use tonic::{Request, Response, Status, body::Body};
 use crate::{
     fleet,
     report::Verdict,
-    run,
+    run::{self, Ended},
+    selftest_faults,
     world::{Room, disk_image::Stats, net::Crash, node::Machine},
 };
 
@@ -50,6 +53,9 @@ pub struct Options {
     /// Run one seed in this process and report.
     #[arg(long, hide = true)]
     child: bool,
+    /// Which of the tests (with --child).
+    #[arg(long, hide = true, default_value = "seam")]
+    test: String,
     /// Write a line per event to this file (with --child).
     #[arg(long, hide = true)]
     trace: Option<PathBuf>,
@@ -73,16 +79,26 @@ pub fn command(options: &Options) -> u8 {
         return Verdict::Pass.exit_code();
     }
     let seeds = options.seed..options.seed.saturating_add(options.count);
-    seeds.map(twice).fold(Verdict::Pass, Verdict::worst).exit_code()
+    let all = seeds.flat_map(|seed| TESTS.map(|test| twice(test, seed)));
+    all.fold(Verdict::Pass, Verdict::worst).exit_code()
 }
+
+/// The tests: this file's, and `selftest_faults.rs`.
+const TESTS: [&str; 2] = ["seam", "faults"];
 
 fn one(options: &Options) -> Report {
     let setting = run::Setting {
         seed: options.seed,
-        time_limit: Duration::from_secs(600),
+        time_limit: Duration::from_secs(1_200),
         trace: options.trace.clone(),
     };
-    let ended = run::simulate(setting, program);
+    if options.test == TESTS[1] {
+        return report(run::simulate(setting, selftest_faults::program));
+    }
+    report(run::simulate(setting, program))
+}
+
+fn report<T: std::fmt::Debug>(ended: Ended<T>) -> Report {
     let summary = ended.output.as_ref().map(|summary| format!("{summary:?}")).unwrap_or_default();
     Report {
         failure: ended.output.err(),
@@ -93,9 +109,10 @@ fn one(options: &Options) -> Report {
     }
 }
 
-fn twice(seed: u64) -> Verdict {
-    let command = ["selftest", "--child", "--seed"].map(str::to_owned);
-    let command: Vec<String> = command.into_iter().chain([seed.to_string()]).collect();
+fn twice(test: &str, seed: u64) -> Verdict {
+    let seed_text = seed.to_string();
+    let command = ["selftest", "--child", "--test", test, "--seed", &seed_text];
+    let command: Vec<String> = command.map(str::to_owned).into();
     let runs: Vec<_> = (0..2).map(|_| fleet::run_child::<Report>(&command)).collect();
     let reports: Vec<&Report> =
         runs.iter().filter_map(|run| run.as_ref().ok()?.report.as_ref()).collect();
@@ -108,10 +125,12 @@ fn twice(seed: u64) -> Verdict {
     match (verdict, reports.first()) {
         (Verdict::Pass, Some(report)) => {
             let Report { fingerprint, events, sim_secs, summary, .. } = report;
-            println!("pass seed {seed} {fingerprint} twice: {events} events, {sim_secs:.0} s");
+            println!(
+                "pass {test} seed {seed} {fingerprint} twice: {events} events, {sim_secs:.0} s"
+            );
             println!("  {summary}");
         }
-        _ => println!("{verdict:?} seed {seed}: {runs:?}"),
+        _ => println!("{verdict:?} {test} seed {seed}: {runs:?}"),
     }
     verdict
 }
@@ -169,7 +188,7 @@ pub async fn program() -> Summary {
 }
 
 /// A fresh machine asks how many calls were counted.
-async fn ask_count() -> u64 {
+pub(crate) async fn ask_count() -> u64 {
     let auditor = Machine::idle("auditor", Ipv4Addr::new(10, 0, 0, 3).into());
     let answer = auditor.spawn(async {
         let ask = HealthCheckRequest { service: "count".to_owned() };
@@ -180,7 +199,8 @@ async fn ask_count() -> u64 {
     u64::try_from(answer.get_ref().status).expect("a count")
 }
 
-async fn call_in_a_loop(answered: Arc<Mutex<u64>>) {
+/// A client that never stops calling, and counts the answers.
+pub(crate) async fn call_in_a_loop(answered: Arc<Mutex<u64>>) {
     let mut client = HealthClient::new(channel("server:2379", ChannelOptions::default()));
     loop {
         let call = client.check(HealthCheckRequest { service: "add".to_owned() });
@@ -195,16 +215,79 @@ async fn counting_server() {
     let (disk, dir) = (disk::disk(), Path::new("/var/lib"));
     let file = disk.open(&dir.join("count"), OpenMode::CreateOrOpen).expect("opened");
     disk.sync_dir(dir).expect("synced");
-    let counter = Counter { file, next: Mutex::new(()) };
+    serve_count(file).await;
+}
+
+/// A counting server that ends when its disk fails, when it is asked to, and when its file is not
+/// what it wrote; then it overwrites nothing.
+pub(crate) async fn careful_server() {
+    match checked_file() {
+        Ok(Some(file)) => serve_count(file).await,
+        // Started again, it tries again.
+        Ok(None) | Err(_) => {}
+    }
+}
+
+/// The file with the counts, if it holds nothing but them.
+fn checked_file() -> io::Result<Option<Arc<dyn File>>> {
+    let (disk, dir) = (disk::disk(), Path::new("/var/lib"));
+    let file = disk.open(&dir.join("count"), OpenMode::CreateOrOpen)?;
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    file.read_at(&mut bytes, 0)?;
+    if bytes.iter().any(|byte| *byte != 1) {
+        return Ok(None);
+    }
+    // After a sync that failed, the page cache may show what the disk does not have.
+    file.write_at(&bytes, 0)?;
+    file.sync()?;
+    disk.sync_dir(dir)?;
+    Ok(Some(file))
+}
+
+async fn serve_count(file: Arc<dyn File>) {
+    let failed = Stop::new();
+    let counter = Counter { file, next: Mutex::new(()), failed: failed.clone() };
     let listener = Listener::bind(&format!("0.0.0.0:{PORT}")).await.expect("a free port");
     let service = Service(HealthServer::new(counter));
-    serve(listener, service, ServeOptions::default(), Stop::new()).await;
+    let stop = failed.clone();
+    let asked = async {
+        signal::stop_requested().await;
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = serve(listener, service, ServeOptions::default(), failed) => {}
+        () = asked => {}
+    }
 }
 
 /// Appends a byte per call.
 struct Counter {
     file: Arc<dyn File>,
     next: Mutex<()>,
+    /// An error of the disk is the end.
+    failed: Stop,
+}
+
+impl Counter {
+    /// Counts, if asked to; how many calls were counted before.
+    fn count(&self, adds: bool) -> io::Result<u64> {
+        let _turn = self.next.lock().map_err(|_| io::Error::other("poisoned"))?;
+        if self.failed.is_cancelled() {
+            return Err(io::Error::other("stopping"));
+        }
+        let len = self.file.len()?;
+        if adds {
+            let added = self.file.write_at(&[1], len).and_then(|()| self.file.sync());
+            if added.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::StorageFull) {
+                self.failed.cancel();
+            }
+            added?;
+        }
+        Ok(len)
+    }
 }
 
 #[tonic::async_trait]
@@ -213,17 +296,9 @@ impl Health for Counter {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let count = {
-            let _turn = self.next.lock().map_err(|_| Status::internal("poisoned"))?;
-            let len = self.file.len()?;
-            if request.get_ref().service == "add" {
-                self.file.write_at(&[1], len)?;
-                self.file.sync()?;
-            }
-            len
-        };
+        let count = self.count(request.get_ref().service == "add");
         disk::settle().await;
-        let status = i32::try_from(count).map_err(|_| Status::out_of_range("too many"))?;
+        let status = i32::try_from(count?).map_err(|_| Status::out_of_range("too many"))?;
         Ok(Response::new(HealthCheckResponse { status }))
     }
 

@@ -195,8 +195,8 @@ pub async fn heal(cast: &Cast) {
     room.trace("heal", &[]);
     room.with_network(|network| network.calm());
     for member in &cast.members {
-        process::heal(member, &room);
         disk::heal(member, &room);
+        process::heal(member, &room);
     }
     for member in &cast.members {
         while !member.is_up() {

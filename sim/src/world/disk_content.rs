@@ -41,6 +41,10 @@ impl Content {
     }
 
     pub(super) fn write_at(&mut self, from: &[u8], offset: u64) {
+        if from.is_empty() {
+            // Writing nothing behind the end does not grow a file.
+            return;
+        }
         self.forget_damage(offset..offset + from.len() as u64);
         for_each_page(offset, from.len(), |page, within, range| {
             let bytes = self.pages.entry(page).or_insert_with(|| Arc::new([0; PAGE]));

@@ -469,3 +469,7 @@ pub fn kind_of(path: &str) -> FileKind {
         FileKind::Other
     }
 }
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

@@ -125,7 +125,10 @@ impl Machine {
 
     /// Takes it down; it stays down until [`Machine::restart`].
     pub fn kill(&self, how: Crash) {
-        Room::current().set_next_crash(self.id(), how);
+        let room = Room::current();
+        room.set_next_crash(self.id(), how);
+        // Before madsim drops tasks that stand still: their destructors do not run either.
+        room.0.end_life(self.id());
         Handle::current().kill(self.id());
     }
 

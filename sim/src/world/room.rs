@@ -1,4 +1,4 @@
-//! The plugin that holds the machine room, and the `rt::sim::World` that looks into it.
+//! The plugin that holds the machine room.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use madsim::{
     Config,
     plugin::{self, Simulator},
@@ -15,21 +14,15 @@ use madsim::{
     task::{NodeId, Spawner},
     time::TimeHandle,
 };
-use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use reseed_rt::{
-    disk::Disk,
-    sim::{Acceptor, Duplex, Life, World},
-    task::Stop,
-};
+use reseed_rt::{sim::Life, task::Stop};
 use tokio::sync::Notify;
 
 use super::{
     clock::Clock,
-    disk::{Drives, NodeDisk, POWER_FAILURE},
+    disk::{Drives, POWER_FAILURE},
     net::{Crash, Network},
-    net_conn,
-    processor::{Processor, Turn},
+    processor::Processor,
     tally::{self, Counts, Tally, Token},
 };
 use crate::{
@@ -50,7 +43,7 @@ pub(crate) struct Inner {
     /// Something new is due on the network.
     pub(crate) kick: Notify,
     pub(crate) pumping: std::sync::atomic::AtomicBool,
-    chance: Mutex<Chance>,
+    pub(super) chance: Mutex<Chance>,
     trace: Mutex<Trace>,
     observer: Mutex<Option<Observer>>,
 }
@@ -73,27 +66,27 @@ pub enum Step {
 pub type Observer = Box<dyn Fn(Duration, u64, Step) + Send>;
 
 /// Per-node randomness, clocks, processors and crash modes.
-struct Chance {
-    seed: [u8; 32],
+pub(super) struct Chance {
+    pub(super) seed: [u8; 32],
     /// Streams that were asked for by name.
-    labels: BTreeSet<String>,
-    epochs: BTreeMap<NodeId, u64>,
-    lives: BTreeMap<NodeId, Life>,
-    forks: BTreeMap<(NodeId, u64, &'static str), u64>,
-    draws: ChaCha8Rng,
-    clocks: BTreeMap<NodeId, Clock>,
+    pub(super) labels: BTreeSet<String>,
+    pub(super) epochs: BTreeMap<NodeId, u64>,
+    pub(super) lives: BTreeMap<NodeId, Life>,
+    pub(super) forks: BTreeMap<(NodeId, u64, &'static str), u64>,
+    pub(super) draws: ChaCha8Rng,
+    pub(super) clocks: BTreeMap<NodeId, Clock>,
     /// Changes of a clock that nobody has looked at yet.
-    clock_faults: BTreeMap<NodeId, Vec<Token>>,
-    processors: BTreeMap<NodeId, Processor>,
-    stops: BTreeMap<NodeId, Stop>,
-    next_crash: BTreeMap<NodeId, Crash>,
+    pub(super) clock_faults: BTreeMap<NodeId, Vec<Token>>,
+    pub(super) processors: BTreeMap<NodeId, Processor>,
+    pub(super) stops: BTreeMap<NodeId, Stop>,
+    pub(super) next_crash: BTreeMap<NodeId, Crash>,
     /// Nodes whose power failed by itself: madsim boots them again.
-    booting: BTreeSet<NodeId>,
+    pub(super) booting: BTreeSet<NodeId>,
     /// Nodes whose program has ended.
-    ended: BTreeSet<NodeId>,
-    points: ChaCha8Rng,
-    buggify: bool,
-    tally: Tally,
+    pub(super) ended: BTreeSet<NodeId>,
+    pub(super) points: ChaCha8Rng,
+    pub(super) buggify: bool,
+    pub(super) tally: Tally,
 }
 
 /// A stream of its own for one part of the room.
@@ -182,16 +175,19 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// What runs on `node` is dead from now on, and is forgotten instead of dropped.
+    pub(crate) fn end_life(&self, node: NodeId) {
+        if let Some(life) = lock(&self.chance).lives.get(&node) {
+            life.end();
+        }
+    }
+
     /// The power of `node` is gone, and what runs there with it. The panic reaches madsim, which
     /// kills the node and boots it again after some seconds.
     pub(crate) fn fail_power(&self, node: NodeId) -> ! {
         self.trace("power failure", host(node), &[]);
-        let mut chance = lock(&self.chance);
-        if let Some(life) = chance.lives.get(&node) {
-            life.end();
-        }
-        chance.booting.insert(node);
-        drop(chance);
+        self.end_life(node);
+        lock(&self.chance).booting.insert(node);
         panic!("{POWER_FAILURE}");
     }
 
@@ -382,130 +378,5 @@ impl Room {
     /// Arms points of `rt::buggify`: by chance, which depends on the seed, or none.
     pub fn arm_points(&self, buggify: bool) {
         lock(&self.0.chance).buggify = buggify;
-    }
-}
-
-/// Answers `rt` for the node whose task asks.
-pub struct SimWorld;
-
-fn current() -> (Arc<Inner>, NodeId) {
-    (plugin::simulator::<Room>().0.clone(), plugin::node())
-}
-
-impl SimWorld {
-    /// The node's clock, which it is looking at.
-    fn clock(room: &Inner, node: NodeId) -> Clock {
-        let mut chance = lock(&room.chance);
-        let Chance { clocks, clock_faults, tally, .. } = &mut *chance;
-        if !clock_faults.is_empty() {
-            clock_faults.remove(&node).into_iter().flatten().for_each(|token| tally.bite(token));
-        }
-        clocks.get(&node).copied().unwrap_or_default()
-    }
-}
-
-impl World for SimWorld {
-    fn mono(&self) -> Duration {
-        let (room, node) = current();
-        Self::clock(&room, node).mono(room.time.elapsed())
-    }
-
-    fn wall(&self) -> Duration {
-        let (room, node) = current();
-        let elapsed = room.time.elapsed();
-        let now = room.time.now_time().duration_since(std::time::UNIX_EPOCH);
-        let base = now.unwrap_or_default().saturating_sub(elapsed);
-        Self::clock(&room, node).wall(base, elapsed)
-    }
-
-    fn true_duration(&self, local: Duration) -> Duration {
-        let (room, node) = current();
-        Self::clock(&room, node).true_duration(local)
-    }
-
-    fn life(&self) -> Life {
-        let (room, node) = current();
-        let mut chance = lock(&room.chance);
-        let Chance { lives, processors, .. } = &mut *chance;
-        let life = lives.entry(node).or_insert_with(|| {
-            let life = Life::default();
-            life.hook(processors.get(&node).is_some_and(Processor::is_troubled));
-            life
-        });
-        life.clone()
-    }
-
-    fn processor_wait(&self) -> Duration {
-        let (room, node) = current();
-        let now = room.time.elapsed();
-        let mut chance = lock(&room.chance);
-        let Chance { processors, tally, lives, .. } = &mut *chance;
-        let processor = processors.entry(node).or_default();
-        let turn = processor.turn(now, tally);
-        if !processor.is_troubled()
-            && let Some(life) = lives.get(&node)
-        {
-            life.hook(false);
-        }
-        drop(chance);
-        match turn {
-            Turn::After(wait) => wait,
-            Turn::PowerFails => room.fail_power(node),
-        }
-    }
-
-    fn seed(&self, label: &'static str) -> [u8; 32] {
-        let (room, node) = current();
-        let mut chance = lock(&room.chance);
-        let epoch = chance.epochs.get(&node).copied().unwrap_or(0);
-        let count = chance.forks.entry((node, epoch, label)).or_default();
-        *count += 1;
-        let name = format!("{}/{epoch}/{label}/{count}", host(node));
-        chance.labels.insert(name.clone());
-        stream(chance.seed, &name).random()
-    }
-
-    fn draw(&self) -> u64 {
-        lock(&current().0.chance).draws.random()
-    }
-
-    fn buggify(&self, name: &'static str) -> bool {
-        let (room, _) = current();
-        let mut chance = lock(&room.chance);
-        // A quarter of the points is armed per run, and fires a quarter of the time.
-        let armed = stream(chance.seed, name).random_ratio(1, 4);
-        let fires = chance.buggify && armed && chance.points.random_ratio(1, 4);
-        chance.tally.count("buggify", u64::from(fires));
-        fires
-    }
-
-    fn disk(&self) -> Arc<dyn Disk> {
-        let (room, node) = current();
-        Arc::new(NodeDisk::of(room, node))
-    }
-
-    fn disk_debt(&self) -> Duration {
-        let (room, node) = current();
-        let mut drives = lock(&room.drives);
-        drives.take_debt(node)
-    }
-
-    fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>> {
-        let (room, node) = current();
-        net_conn::bind(room, host(node), host_port)
-    }
-
-    fn connect(&self, host_port: &str) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
-        let (room, node) = current();
-        net_conn::connect(room, host(node), host_port.to_owned())
-    }
-
-    fn stop_requested(&self) -> BoxFuture<'static, &'static str> {
-        let (room, node) = current();
-        let stop = lock(&room.chance).stops.entry(node).or_default().clone();
-        Box::pin(async move {
-            stop.cancelled_owned().await;
-            "SIGTERM"
-        })
     }
 }

@@ -25,21 +25,22 @@
 //! must agree on millions of small random histories. Nothing here shares code with the server.
 
 pub mod case;
+mod compaction;
 mod exec;
 mod explain;
+mod lease;
+mod lock;
+mod member;
 mod model;
-#[expect(dead_code, reason = "the rest of the checks use it")]
 mod ops;
-#[expect(dead_code, reason = "the rest of the checks use it")]
 mod order;
 mod range;
 mod refusal;
 mod replay;
 pub mod sample;
-#[expect(dead_code, reason = "the rest of the checks use it")]
 mod timeline;
-#[expect(dead_code, reason = "the rest of the checks use it")]
 mod told;
+mod watch;
 mod witness;
 
 use std::fmt;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 pub use case::{Audit, AuditedLease, Case, Evidence, Rules};
 
 use crate::history::OpId;
+use compaction::Compactions;
 use ops::Parts;
 use order::Bounds;
 use told::Told;
@@ -107,6 +109,15 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut bounds = Bounds::new(case, &parts, witness.last);
     let timeline = replay::run(case, &parts, &witness, &mut bounds, &mut told);
     bounds.check(&parts, &mut told);
+    let compactions = Compactions::of(case, &parts);
+    compaction::check(case, &parts, &compactions, &mut told);
+    refusal::check(&parts, &bounds, &timeline, &mut told);
+    member::check(&parts, &mut told);
+    member::check_hashes(case.audit, &parts, &mut told);
+    watch::check(&parts, &timeline, &compactions, &mut told);
+    let against = lease::Against { case, parts: &parts, bounds: &bounds, timeline: &timeline };
+    lease::check(&against, &mut told);
+    lock::check(&against, &mut told);
     let undecided = timeline.unknown_from.map(|revision| format!("nobody saw revision {revision}"));
     Checked { violations: told.finish(), undecided }
 }

@@ -85,6 +85,9 @@ impl Bounds {
         match op.outcome {
             Outcome::Ok(response) => {
                 self.end(response.revision, op.returned, who);
+                if let Request::Compact { revision, .. } = op.request {
+                    self.end(*revision, op.returned, who);
+                }
                 if !is_linearizable(op.request) {
                     return;
                 }
@@ -149,6 +152,11 @@ impl Bounds {
     pub(super) fn possibly(&self, at: u64) -> i64 {
         let below = self.earliest.partition_point(|earliest| *earliest <= at);
         (below.saturating_sub(1) as i64).clamp(1, self.last)
+    }
+
+    /// When this revision or a later one was first seen by anybody; `NEVER` if it was not.
+    pub(super) fn seen(&self, revision: i64) -> u64 {
+        self.index(revision).map_or(NEVER, |index| self.seen_by_any[index])
     }
 
     /// No commit of this revision can have been earlier.
@@ -245,6 +253,7 @@ fn tell(parts: &Parts<'_>, told: &mut Told, late: (usize, Bound), early: (usize,
         (_, Who::Watch(_)) if second_wrote => "watch.future",
         (_, Who::Watch(_)) => "order.watch_staleness",
         _ if !second_wrote => "order.stale",
+        (Some(first), _) if matches!(first.request, Request::Compact { .. }) => "compaction.future",
         (Some(first), _) if !is_linearizable(first.request) => "member.future",
         (Some(first), _) if first.response().is_some_and(|it| exec::wrote(&it.body)) => {
             "order.write"

@@ -29,10 +29,6 @@ impl Told {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.violations.is_empty()
-    }
-
     /// Everything, the most telling first: what is lost, then what the store did, then what it
     /// said; in the order of finding within a family.
     pub(super) fn finish(mut self) -> Vec<Violation> {

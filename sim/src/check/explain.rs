@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::{
     exec::{self, try_out},
-    model::{Effect, Model},
+    model::{Effect, Live, Model},
     ops::{Op, Outcome, Parts},
     order::Bounds,
     told::Told,
@@ -169,6 +169,16 @@ pub(super) fn compare(effects: &[Effect<'_>], truth: &[Effect<'_>]) -> &'static 
         return "timeline.effect";
     }
     "timeline.counters"
+}
+
+/// Whether a request has what it takes for these changes, whatever its conditions said.
+pub(super) fn could_be(request: &Request, truth: &[Effect<'_>]) -> bool {
+    let mut values = Vec::new();
+    each_value(request, &mut |value| values.push(value));
+    let keeps = matches!(request, Request::Put(put) if put.ignore_value);
+    let writes = |now: &Live<'_>| keeps || values.contains(&now.value);
+    truth.iter().all(|effect| exec::touches(request, effect.key))
+        && truth.iter().filter_map(|effect| effect.now.as_ref()).all(writes)
 }
 
 /// The lease all of whose keys, and no others, went.

@@ -28,6 +28,9 @@ pub mod case;
 mod compaction;
 mod exec;
 mod explain;
+pub mod file;
+pub mod foreign;
+pub mod import;
 mod lease;
 mod lock;
 mod member;
@@ -41,6 +44,7 @@ pub mod sample;
 mod timeline;
 mod told;
 mod watch;
+pub mod wgl;
 mod witness;
 
 use std::fmt;
@@ -122,5 +126,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     Checked { violations: told.finish(), undecided }
 }
 
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod tests;

@@ -206,6 +206,10 @@ impl<'a> Replay<'a, '_> {
         let done = try_out(&mut self.model, op.request, Some(&response.body));
         let class = truth.filter(|truth| done.effects != *truth);
         let class = class.map(|truth| explain::compare(&done.effects, truth));
+        // It made the revision, but should have done something else, or nothing.
+        let is_astray = class == Some("durable.lost")
+            && truth.is_some_and(|truth| explain::could_be(op.request, truth));
+        let class = if is_astray { Some("timeline.effect") } else { class };
         if is_made {
             let story = || format!("revision {revision} was acknowledged twice");
             self.told.tell("timeline.double", &[op.id], story);
@@ -220,7 +224,7 @@ impl<'a> Replay<'a, '_> {
             let story = || format!("acknowledged at revision {revision}; that is not there");
             self.told.tell("durable.lost", &[op.id], story);
         }
-        if let Some(class) = class {
+        if let Some(class) = class.filter(|_| !is_astray || done.wrong.is_none()) {
             self.told.tell(class, &[op.id], || {
                 let truth = truth.unwrap_or(&[]);
                 format!("revision {revision} is {truth:?}; it should be {:?}", done.effects)

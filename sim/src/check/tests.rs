@@ -1,7 +1,10 @@
 //! Each checker sees the anomaly it is for, and legal histories pass.
 
+use std::{fs, path::PathBuf};
+
 use super::{
-    Checked,
+    Checked, check,
+    file::CaseFile,
     sample::{Sample, delete, get, list, put, swap},
 };
 use crate::history::{Body, Response, request::Version};
@@ -114,4 +117,33 @@ fn the_final_state_is_what_the_changes_add_up_to() {
     let mut audit = sample.audit();
     audit.changes.retain(|change| change.revision != 3);
     assert!(classes(&sample.check_with(&audit)).contains(&"timeline.gap"));
+}
+
+/// The corpus: a file for each anomaly, and legal ones.
+#[test]
+fn every_history_of_the_corpus_gets_its_class() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../histories");
+    let mut wrong = Vec::new();
+    let (mut illegal, mut legal) = (0, 0);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("there is one")
+        .map(|entry| entry.expect("listed").path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        let text = fs::read(&path).expect("it is there");
+        let file = CaseFile::read(text.as_slice()).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let checked = check(&file.case());
+        let first = checked.violations.first().map_or("", |one| one.class.as_str());
+        let of_name = name.split('-').next().expect("it has a beginning");
+        let promised = if of_name == "legal" { "" } else { of_name };
+        if first != file.expect || promised != file.expect || checked.undecided.is_some() {
+            wrong.push(format!("{name}: expected {:?}, found {checked:#?}", file.expect));
+        }
+        if promised.is_empty() { legal += 1 } else { illegal += 1 }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(illegal >= 80 && legal >= 8, "{illegal} illegal and {legal} legal histories");
 }

@@ -10,8 +10,9 @@
 //!
 //! - [`request`]: what is asked, and with what it is answered;
 //! - [`watch`]: the life of a watch;
-//! - `file`: JSON lines, in and out; `recorder`: collects while a simulation runs.
+//! - `file`: JSON lines, in and out; `edn`: Jepsen's form, out; `recorder`: collects while a simulation runs.
 
+mod edn;
 mod file;
 mod recorder;
 pub mod request;
@@ -19,6 +20,7 @@ pub mod watch;
 
 use serde::{Deserialize, Serialize};
 
+pub use edn::write_edn;
 pub use file::{read, write};
 pub use recorder::Recorder;
 pub use request::{Body, Request, Response};

@@ -66,3 +66,31 @@ fn a_history_survives_its_file() {
     write(&events, &mut file).expect("memory takes it");
     assert_eq!(read(file.as_slice()).expect("it is well-formed"), events);
 }
+
+#[test]
+fn operations_are_written_as_edn() {
+    let put = Put { key: "k".into(), value: "a \"b\"".into(), ..Put::default() };
+    let done = Response { revision: 2, body: Body::Put { prev: None } };
+    let error = "timeout".to_owned();
+    let whats = [
+        What::Invoke { op: 1, member: 0, request: Request::Put(put.clone()) },
+        What::Ok { op: 1, response: done },
+        What::Invoke { op: 2, member: 0, request: Request::Put(put) },
+        What::Unknown { op: 2, error },
+        What::Healed,
+        What::Invoke { op: 3, member: 0, request: Request::KeepAlive { id: 7 } },
+    ];
+    let events: Vec<Event> =
+        whats.into_iter().zip(1..).map(|(what, at)| Event { at, client: 1, what }).collect();
+    let mut out = Vec::new();
+    write_edn(&events, &mut out).expect("memory takes it");
+    let text = String::from_utf8(out).expect("it is text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5);
+    let first = r#"{:index 0, :time 1, :process 1, :type :invoke, :f :put, :value {:key "k", "#;
+    assert!(lines[0].starts_with(first), "{}", lines[0]);
+    assert!(lines[0].contains(r#":value "a \"b\"""#), "{}", lines[0]);
+    assert!(lines[1].contains(":type :ok") && lines[1].contains(":revision 2"), "{}", lines[1]);
+    assert!(lines[3].contains(":type :info") && lines[3].contains("timeout"), "{}", lines[3]);
+    assert!(lines[4].contains(":process 3") && lines[4].contains(":keep-alive"), "{}", lines[4]);
+}

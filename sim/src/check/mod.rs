@@ -28,6 +28,7 @@ pub mod case;
 mod compaction;
 mod exec;
 mod explain;
+pub mod figures;
 pub mod file;
 pub mod foreign;
 pub mod import;

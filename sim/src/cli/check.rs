@@ -1,31 +1,39 @@
-//! `cargo sim check`: judges a history from a file.
+//! `cargo sim check`: judges a history from a file: a bundle of ours, a case with its audit in the
+//! first line, Jepsen's EDN or Jepsen's log.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::{
-    check::{self, Case, Evidence},
+    check::{self, Case, Evidence, import},
     history,
     report::Verdict,
 };
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
-    /// A bundle, or the history.jsonl of one, with its evidence.json beside it.
+    /// A bundle, the history.jsonl of one with its evidence.json beside it, a file of
+    /// histories/, or a foreign history.
     file: PathBuf,
 }
 
 pub(super) fn command(args: &CheckArgs) -> Result<u8, String> {
     let is_dir = args.file.is_dir();
     let file = if is_dir { args.file.join("history.jsonl") } else { args.file.clone() };
-    let events = history::read(load(&file)?.as_slice());
-    let events = events.map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = load(&file)?;
     let beside = file.with_file_name("evidence.json");
-    let evidence: Evidence = serde_json::from_slice(&load(&beside)?)
-        .map_err(|error| format!("{}: {error}", beside.display()))?;
-    let case = Case { history: &events, audit: &evidence.audit, rules: &evidence.rules };
-    let checked = check::check(&case);
+    let checked = if beside.exists() {
+        let evidence: Evidence = serde_json::from_slice(&load(&beside)?)
+            .map_err(|error| format!("{}: {error}", beside.display()))?;
+        let events = history::read(text.as_slice());
+        let events = events.map_err(|error| format!("{}: {error}", file.display()))?;
+        check::check(&Case { history: &events, audit: &evidence.audit, rules: &evidence.rules })
+    } else {
+        let text = String::from_utf8(text);
+        let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
+        import::check_text(&text).map_err(|error| format!("{}: {error}", file.display()))?
+    };
     for violation in &checked.violations {
         println!("{violation}");
     }
@@ -36,7 +44,7 @@ pub(super) fn command(args: &CheckArgs) -> Result<u8, String> {
             Verdict::Inconclusive
         }
         (true, None) => {
-            println!("{} events, no violation", events.len());
+            println!("no violation");
             Verdict::Pass
         }
     };

@@ -4,6 +4,7 @@
 //! Exit codes: 0 all passed, 1 a violation, 2 usage, 3 inconclusive, 4 a seed that does not replay.
 
 mod check;
+mod figures;
 mod list;
 mod replay;
 mod run;
@@ -43,6 +44,9 @@ enum Sub {
     Replay(replay::ReplayArgs),
     /// Judges a history from a file.
     Check(check::CheckArgs),
+    /// How fast is checking?
+    #[command(hide = true)]
+    CheckFigures(figures::FiguresArgs),
     /// What there is: scenarios, faults, roles, probes, bugs, the schema of scenarios.
     List(list::ListArgs),
     /// Prints the events of a trace.bin.
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Sub::Swarm(args) => swarm::command(&args),
         Sub::Replay(args) => replay::command(&args),
         Sub::Check(args) => check::command(&args),
+        Sub::CheckFigures(args) => figures::command(&args),
         Sub::List(args) => list::command(&args),
         Sub::Trace(args) => list::trace(&args),
         Sub::Bugbank(options) => Ok(bugbank::command(&options)),

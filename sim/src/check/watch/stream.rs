@@ -304,10 +304,8 @@ impl<'a, 't> Stream<'a, 't> {
         if against.timeline.unknown_from.is_some_and(|unknown| revision >= unknown) {
             return;
         }
-        let Some(start) = self.start else {
-            self.tell(told, "watch.created", || "got a bookmark before it was created".to_owned());
-            return;
-        };
+        // A bookmark is for all watches of a stream; one that is not created yet is none of them.
+        let Some(start) = self.start.filter(|_| self.is_created) else { return };
         if let Some((_, fact)) = self.expected()
             && fact.revision <= revision
         {

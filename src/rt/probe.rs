@@ -42,26 +42,24 @@ probes! {
     WalReplayed: "wal.replayed", "A boot applied entries that the backend did not have.";
     WalNoRoom: "wal.no_room", "The disk had no room for an entry: it was refused.";
     OverlayFull: "backend.overlay_full", "Apply waited for the backend's flusher.";
-    FlushLarge: "backend.flush_split", "A flush left something for the next one.";
+    FlushNoRoom: "backend.flush_no_room", "A flush found no room on the disk.";
     Defragmented: "backend.defragmented", "The backend's file was rebuilt.";
     DefragWithWrites: "backend.defrag_overtaken", "Writes went on while it was rebuilt.";
     CompactionStep: "compaction.step", "Compaction stopped at its budget, to go on later.";
-    CompactionResumed: "compaction.resumed", "A boot went on with a compaction.";
-    CompactionOvertaken: "compaction.overtaken", "A compaction was asked for while one ran.";
     ReadCompacted: "read.compacted", "A read of a compacted revision was refused.";
     ReadFuture: "read.future", "A read of a revision to come was refused.";
     ReadOvertaken: "read.overtaken", "A compaction overtook a read of now, which was planned again.";
+    ReadWaited: "read.waited", "A linearizable read waited for the log.";
     WatchVictim: "watch.victim", "A watcher was too slow and was made unsynced.";
     WatchCatchUp: "watch.catch_up", "An unsynced watcher was sent history.";
-    WatchSynced: "watch.synced", "An unsynced watcher was synced again.";
     WatchFragment: "watch.fragment", "A response was sent in pieces.";
     WatchCompacted: "watch.compacted", "A watcher began below what was compacted, and was ended.";
     WatchFuture: "watch.future", "A watcher began at a revision to come.";
     WatchProgress: "watch.progress", "An idle watcher was told how far it is.";
-    WatchOutboxFull: "watch.outbox_full", "A stream had no room for what it should send.";
     LeaseExpired: "lease.expired", "A lease ended because nobody renewed it.";
     LeaseCheckpoint: "lease.checkpoint", "Remaining times of leases went through the log.";
     LeaseRestored: "lease.restored", "A boot found leases.";
+    LeaseRenewWaited: "lease.renew_waited", "A renewal came too late, or before this member led.";
     LeaseRevokeFull: "lease.revoke_full", "More leases expired at once than are revoked at once.";
     AlarmRaised: "quota.alarm_raised", "The backend was over its quota: NOSPACE.";
     AlarmLifted: "quota.alarm_lifted", "An alarm was ended.";
@@ -70,7 +68,6 @@ probes! {
     ProposalTimeout: "propose.timeout", "A proposal was not applied in time.";
     BatchLarge: "raft.batch", "One sync covered several entries.";
     SnapshotStreamed: "snapshot.streamed", "A snapshot was streamed to its end.";
-    SnapshotLeft: "snapshot.left", "The client of a snapshot left before its end.";
     Halted: "halt", "The member stopped itself.";
 }
 

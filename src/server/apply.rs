@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft::eraftpb::{Entry, EntryType};
 use reseed_core::applied::{Applied, At, Effect, Response};
@@ -16,8 +17,9 @@ use reseed_core::error::Error;
 use reseed_core::{Machine, codec};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::log_entry::Request;
+use reseed_rt::buggify;
 use reseed_rt::chan::Receiver;
-use reseed_rt::clock::Instant;
+use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
 use reseed_rt::task::{self, Stop};
 use reseed_storage::backend::AppliedAt;
@@ -30,6 +32,9 @@ use crate::watch::feed::Publisher;
 
 /// Entries executed under one hold of the machine's lock.
 const ENTRIES_PER_LOCK: usize = 32;
+
+/// How late the simulator makes apply, where it does.
+const LATE: Duration = Duration::from_millis(20);
 
 /// Told of each effect before the entry is answered, in log order; must not block.
 pub(crate) type OnEffect = Box<dyn Fn(&Effect) + Send + Sync>;
@@ -129,8 +134,12 @@ impl Applier {
         let mut entries = batch.into_iter().peekable();
         while entries.peek().is_some() {
             self.state.backend.room().await?;
+            if buggify::point("apply.late") {
+                clock::sleep(LATE).await;
+            }
+            let at_once = if buggify::point("apply.one_entry") { 1 } else { ENTRIES_PER_LOCK };
             let began = Instant::now();
-            let run: Vec<Entry> = entries.by_ref().take(ENTRIES_PER_LOCK).collect();
+            let run: Vec<Entry> = entries.by_ref().take(at_once).collect();
             let done = self.execute(&run)?;
             let took = began.elapsed();
             if took > self.state.config.warning_apply_duration {

@@ -15,6 +15,7 @@ use reseed_core::id::MemberId;
 use reseed_core::port::Batch;
 use reseed_core::{CLUSTER_VERSION, ETCD_VERSION, Machine};
 use reseed_proto::log::{MemberAttributes, MemberRecord, log_entry::Request};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 use reseed_rt::{clock, disk};
 use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions, finish_install};
@@ -133,6 +134,8 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     finish_install(&disk::disk(), &data_dir.db(), recovered.mark.index)?;
     let backend = Backend::open(disk::disk(), &data_dir.db(), options)?;
     let applied = backend.applied();
+    let replays = recovered.entries.last().is_some_and(|last| last.index > applied.index);
+    probe::hit_if(replays, Probe::WalReplayed);
     let log = log_view(&recovered, applied)?;
     let mut machine = Machine::restore(&backend)?;
     seed_members(&config, &mut machine, &backend, applied)?;

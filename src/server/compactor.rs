@@ -12,7 +12,9 @@ use reseed_core::applied::Effect;
 use reseed_core::error::Error;
 use reseed_proto::etcdserverpb::CompactionRequest;
 use reseed_proto::log::log_entry::Request;
+use reseed_rt::buggify;
 use reseed_rt::clock::{self, Instant, interval};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 use tokio::sync::{Notify, watch};
 
@@ -99,7 +101,8 @@ impl Compactor {
     /// One bounded step; true when nothing is left to remove.
     fn step(&self) -> bool {
         let state = &*self.state;
-        let limit = state.config.compaction_batch_limit;
+        let one = buggify::point("compaction.one_key");
+        let limit = if one { 1 } else { state.config.compaction_batch_limit };
         let mut machine = state.machine.write();
         let target = machine.mvcc.compact_revision();
         let (batch, done) = machine.mvcc.scrub_step(limit);
@@ -110,6 +113,7 @@ impl Compactor {
             return true;
         }
         drop(machine);
+        probe::hit_if(!done, Probe::CompactionStep);
         if done {
             self.finished.send_if_modified(|finished| {
                 let moved = target > *finished;

@@ -5,8 +5,10 @@
 //! gathered, at the latest every `--backend-batch-interval`, and once more at a graceful stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
@@ -16,6 +18,9 @@ use reseed_storage::backend::BackendError;
 use crate::halt::Halt;
 use crate::raft::driver::Event;
 use crate::state::State;
+
+/// How late the simulator makes a flush, at most.
+const LATE_MAX: Duration = Duration::from_millis(200);
 
 /// What the flusher needs to run; it owns a thread in production.
 pub(crate) struct Flusher {
@@ -43,6 +48,9 @@ impl Flusher {
                 // What made the member halt may have left the memory in doubt: the disk decides.
                 return;
             }
+            if buggify::point("flusher.late") {
+                clock::sleep(interval.min(LATE_MAX)).await;
+            }
             match self.flush().await {
                 Ok(()) => was_full = false,
                 Err(BackendError::Full) => {
@@ -62,7 +70,8 @@ impl Flusher {
             let backend = &self.state.backend;
             let ahead = planted::on(Bug::MarkAheadOfBackend);
             let persisted = if ahead { backend.applied().index } else { backend.persisted().index };
-            if persisted >= truncated_at + self.state.config.snapshot_count {
+            let early = persisted > truncated_at && buggify::point("flusher.truncate_early");
+            if early || persisted >= truncated_at + self.state.config.snapshot_count {
                 // Never waits for the driver, which may wait for apply, which may wait for room
                 // here; a queue that is full is tried again after the next flush.
                 if self.driver.try_send(Event::Persisted { index: persisted }).is_ok() {

@@ -4,6 +4,7 @@
 //! Nothing is answered after a halt: a caller left without an answer knows that it knows nothing.
 
 use parking_lot::Mutex;
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 
 /// Stops the whole member and keeps why.
@@ -22,6 +23,7 @@ impl Halt {
     pub(crate) fn halt(&self, reason: impl std::fmt::Display) {
         let reason = reason.to_string();
         tracing::error!(%reason, "the member stops: it could no longer keep its promises");
+        probe::hit(Probe::Halted);
         self.reason.lock().get_or_insert(reason);
         self.stop.cancel();
     }

@@ -29,7 +29,9 @@ use reseed_core::limits::LEASE_CHECKPOINTS_MAX;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
+use reseed_rt::buggify;
 use reseed_rt::clock::{self, Instant};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 use tokio::sync::{Notify, RwLock};
 
@@ -124,7 +126,9 @@ impl LeaseClock {
             extend: state.config.election_timeout,
             tick: state.config.heartbeat_interval,
         };
-        Self::over(Arc::new(proposer), member, granted(&state))
+        let leases = granted(&state);
+        probe::hit_if(!leases.is_empty(), Probe::LeaseRestored);
+        Self::over(Arc::new(proposer), member, leases)
     }
 
     /// Takes all leases anew from a state that was replaced as a whole. This member does not lead.
@@ -158,6 +162,7 @@ impl LeaseClock {
                 self.inner.changed.notify_waiters();
             }
             Effect::LeaseCheckpointed { id, remaining_secs } => {
+                probe::hit(Probe::LeaseCheckpoint);
                 expiry.checkpointed(Checkpoint { id, remaining_secs });
             }
             Effect::CompactScheduled(_)
@@ -209,7 +214,10 @@ impl LeaseClock {
                     return Ok(Some(ttl_secs));
                 }
                 Renewal::NotFound => return Ok(None),
-                Renewal::Expired | Renewal::NotPrimary => changed.await,
+                Renewal::Expired | Renewal::NotPrimary => {
+                    probe::hit(Probe::LeaseRenewWaited);
+                    changed.await;
+                }
             }
         }
     }
@@ -257,6 +265,7 @@ impl LeaseClock {
                 checkpointing = Some(self.clone().checkpoint().boxed());
             }
             let room = REVOKES_IN_FLIGHT_MAX - revoking.len();
+            probe::hit_if(room == 0, Probe::LeaseRevokeFull);
             let wake = self.next_wake(&pace, room, checkpointing.is_none());
             tokio::select! {
                 biased;
@@ -313,7 +322,10 @@ impl LeaseClock {
     async fn revoke(self, id: LeaseId) {
         let request = Request::LeaseRevoke(pb::LeaseRevokeRequest { id: id.0 });
         match self.inner.log.propose(request).await {
-            Ok(_) => self.inner.member.metrics.lease_expired.inc(),
+            Ok(_) => {
+                probe::hit(Probe::LeaseExpired);
+                self.inner.member.metrics.lease_expired.inc();
+            }
             // A client was quicker.
             Err(Error::LeaseNotFound) => {}
             // The agenda names it again.
@@ -323,6 +335,9 @@ impl LeaseClock {
 
     async fn checkpoint(self) {
         let _order = self.inner.order.write().await;
+        if buggify::point("lease.checkpoint_late") {
+            clock::sleep(WINDOW).await;
+        }
         let found = self.inner.expiry.lock().checkpoints(now(), LEASE_CHECKPOINTS_MAX);
         if found.is_empty() {
             return;

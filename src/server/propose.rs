@@ -14,8 +14,10 @@ use reseed_core::applied::Response;
 use reseed_core::error::Error;
 use reseed_core::{codec, limits};
 use reseed_proto::log::{LogEntry, log_entry};
+use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
-use reseed_rt::{clock, rng};
+use reseed_rt::probe::{self, Probe};
+use reseed_rt::{clock, rng, task};
 use reseed_storage::backend::Backend;
 use tokio::sync::oneshot;
 
@@ -126,6 +128,7 @@ impl Proposer {
         let inner = &*self.inner;
         let behind = inner.progress.committed().saturating_sub(inner.progress.applied());
         if behind > limits::APPLY_BACKLOG_MAX {
+            probe::hit(Probe::TooManyRequests);
             return Err(Error::TooManyRequests);
         }
         if inner.backend.is_full() {
@@ -140,6 +143,9 @@ impl Proposer {
         let answer = inner.waiters.register(id);
         let registration = Registration { waiters: &inner.waiters, id };
         let outcome = clock::timeout(inner.timeout, async {
+            if buggify::point("propose.yield") {
+                task::yield_now().await;
+            }
             inner
                 .driver
                 .send(Event::Propose { id, payload })
@@ -151,6 +157,7 @@ impl Proposer {
         drop(registration);
         outcome.unwrap_or_else(|_elapsed| {
             inner.metrics.proposals_failed.inc();
+            probe::hit(Probe::ProposalTimeout);
             Err(Error::Timeout)
         })
     }

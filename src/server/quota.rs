@@ -7,6 +7,7 @@
 use reseed_core::error::Error;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
+use reseed_rt::probe::{self, Probe};
 
 use crate::propose::Proposer;
 use crate::state::State;
@@ -24,6 +25,7 @@ pub(crate) async fn admit(state: &State, proposer: &Proposer, cost: u64) -> Resu
         let machine = state.machine.read();
         machine.alarms.is_active(pb::AlarmType::Nospace)
     };
+    probe::hit(if raised { Probe::AlarmRefused } else { Probe::AlarmRaised });
     if !raised {
         tracing::warn!(quota, "the backend is over its quota: raising the NOSPACE alarm");
         let alarm = pb::AlarmRequest {

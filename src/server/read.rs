@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
 use reseed_rt::clock;
+use reseed_rt::probe::{self, Probe};
 use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
@@ -28,12 +30,14 @@ impl ReadIndex {
     /// # Errors
     /// [`Error::Timeout`] if no quorum confirmed in time, [`Error::Stopped`] at shutdown.
     pub(crate) async fn wait(&self) -> Result<(), Error> {
-        let level = self.progress.applied() >= self.progress.committed();
+        let level = self.progress.applied() >= self.progress.committed()
+            && !buggify::point("read.long_way");
         if self.progress.leads_alone() && (level || planted::on(Bug::ReadDuringReplay)) {
             // Raft answers a lone voter's ReadIndex at once with its commit index; taking it from
             // here saves the way to the driver's thread and back, which costs more than the read.
             return Ok(());
         }
+        probe::hit(Probe::ReadWaited);
         let confirmed = clock::timeout(self.timeout, async {
             let (waiter, index) = oneshot::channel();
             self.driver.send(Event::Read(waiter)).await.map_err(|_closed| Error::Stopped)?;

@@ -13,8 +13,10 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use reseed_core::CLUSTER_VERSION;
 use reseed_proto::etcdserverpb::SnapshotResponse;
+use reseed_rt::buggify;
 use reseed_rt::clock::Instant;
 use reseed_rt::disk::{self, File, OpenMode};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
 use reseed_storage::backend::{BackendError, CHECKSUM_BYTES, ExportInfo, Exported};
 use tokio::sync::OwnedSemaphorePermit;
@@ -110,6 +112,7 @@ pub(crate) async fn start(
     let chunks = stream::unfold(Some(Sending { export, sent: 0 }), |sending| async {
         let mut sending = sending?;
         if sending.sent == sending.export.exported.bytes {
+            probe::hit(Probe::SnapshotStreamed);
             return None;
         }
         match sending.next() {
@@ -126,7 +129,8 @@ impl Sending {
         let left = total - self.sent;
         // The checksum travels alone, as the last chunk.
         let body_left = left.saturating_sub(CHECKSUM_BYTES);
-        let size = if body_left == 0 { left } else { body_left.min(CHUNK_BYTES as u64) };
+        let chunk_bytes = if buggify::point("snapshot.tiny_chunks") { 512 } else { CHUNK_BYTES };
+        let size = if body_left == 0 { left } else { body_left.min(chunk_bytes as u64) };
         let mut blob = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
         self.export.file.read_at(&mut blob, self.sent)?;
         self.sent += blob.len() as u64;

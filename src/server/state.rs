@@ -16,6 +16,7 @@ use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::request_op::Request as Op;
 use reseed_proto::wire::EncodedRangeResponse;
+use reseed_rt::probe::{self, Probe};
 use reseed_storage::backend::Backend;
 use tokio::sync::Semaphore;
 
@@ -105,10 +106,13 @@ impl State {
     ) -> Result<T, Error> {
         self.metrics.range_total.inc();
         let reads_now = request.revision <= 0;
-        plan_again(reads_now, || {
+        let read = plan_again(reads_now, || {
             let plan = self.machine.read().mvcc.plan_range(request)?;
             finish(plan)
-        })
+        });
+        probe::hit_if(matches!(read, Err(Error::Compacted)), Probe::ReadCompacted);
+        probe::hit_if(matches!(read, Err(Error::FutureRev)), Probe::ReadFuture);
+        read
     }
 
     /// Answers a transaction that only reads.
@@ -151,7 +155,7 @@ impl State {
 fn plan_again<T>(reads_now: bool, read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
     for _ in 0..PLANS_MAX {
         match read() {
-            Err(Error::Compacted) if reads_now => {}
+            Err(Error::Compacted) if reads_now => probe::hit(Probe::ReadOvertaken),
             done => return done,
         }
     }

@@ -107,9 +107,13 @@ impl World for SimWorld {
     fn buggify(&self, name: &'static str) -> bool {
         let (room, _) = current();
         let mut chance = lock(&room.chance);
+        if !chance.buggify {
+            return false;
+        }
         // A quarter of the points is armed per run, and fires a quarter of the time.
-        let armed = stream(chance.seed, name).random_ratio(1, 4);
-        let fires = chance.buggify && armed && chance.points.random_ratio(1, 4);
+        let Chance { seed, armed, points, .. } = &mut *chance;
+        let armed = armed.entry(name).or_insert_with(|| stream(*seed, name).random_ratio(1, 4));
+        let fires = *armed && points.random_ratio(1, 4);
         chance.tally.count("buggify", u64::from(fires));
         fires
     }

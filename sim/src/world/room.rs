@@ -85,6 +85,8 @@ pub(super) struct Chance {
     /// Nodes whose program has ended.
     pub(super) ended: BTreeSet<NodeId>,
     pub(super) points: ChaCha8Rng,
+    /// Points asked for so far, and whether they are armed.
+    pub(super) armed: BTreeMap<&'static str, bool>,
     pub(super) buggify: bool,
     pub(super) tally: Tally,
 }
@@ -119,6 +121,7 @@ impl Simulator for Room {
             booting: BTreeSet::new(),
             ended: BTreeSet::new(),
             points: stream(seed, "buggify"),
+            armed: BTreeMap::new(),
             buggify: false,
             tally: Tally::default(),
         };

@@ -17,8 +17,10 @@ use prost::Message as _;
 use raft::eraftpb::{Entry, HardState, Message, MessageType, SnapshotMetadata};
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::buggify;
 use reseed_rt::chan::{Receiver, Sender};
-use reseed_rt::clock::{Instant, interval};
+use reseed_rt::clock::{self, Instant, interval};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::{disk, rng, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 use tokio::sync::oneshot;
@@ -227,7 +229,9 @@ impl Driver {
         reads: &mut Reads,
     ) -> Result<(), DriverError> {
         let mut turn = Turn::default();
-        while turn.bytes < BYTES_PER_TURN
+        let small = buggify::point("raft.one_proposal");
+        let bytes_max = if small { 1 } else { BYTES_PER_TURN };
+        while turn.bytes < bytes_max
             && let Some(event) = gathered.pop_front()
         {
             match event {
@@ -258,6 +262,7 @@ impl Driver {
         match self.wal.reserve((turn.bytes + BATCH_OVERHEAD_BYTES) as u64) {
             Ok(()) => {}
             Err(error @ wal::WalError::Full) if !planted::on(Bug::FullLogHalts) => {
+                probe::hit(Probe::WalNoRoom);
                 tracing::debug!(%error, "writes are refused");
                 self.waiters.refuse(&turn.ids, &Error::NoSpace);
                 return Ok(());
@@ -336,6 +341,7 @@ impl Driver {
         if entries.is_empty() && hard_state.is_none() {
             return Ok(());
         }
+        probe::hit_if(entries.len() > 1, Probe::BatchLarge);
         let entries: Vec<WalEntry> = entries.iter().map(to_wal_entry).collect();
         let hard_state = hard_state.map(to_wal_hard_state);
         let began = Instant::now();
@@ -347,6 +353,9 @@ impl Driver {
             let began = Instant::now();
             self.wal.sync()?;
             self.metrics.wal_fsync.observe(began.elapsed().as_secs_f64());
+        }
+        if buggify::point("raft.slow_sync") {
+            clock::sleep(self.tick / 2).await;
         }
         disk::settle().await;
         Ok(())
@@ -387,6 +396,7 @@ impl Driver {
             self.wal.sync()?;
         }
         self.wal.release(index)?;
+        probe::hit(Probe::WalTruncated);
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));
         Ok(())
     }

@@ -8,6 +8,7 @@ use reseed_core::{CLUSTER_VERSION, ETCD_VERSION};
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request as Proposed;
 use reseed_rt::clock::Instant;
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
 use tonic::{Request, Response, Status};
 
@@ -60,6 +61,8 @@ impl pb::maintenance_server::Maintenance for Services {
             let header = Some(self.state.header());
             return Ok(Response::new(pb::AlarmResponse { header, alarms }));
         }
+        let lifts = request.action == AlarmAction::Deactivate as i32;
+        probe::hit_if(lifts, Probe::AlarmLifted);
         answer!(self, self.proposer.propose(Proposed::Alarm(request)).await, Alarm)
     }
 

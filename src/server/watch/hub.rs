@@ -20,6 +20,7 @@ use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_rt::chan::{self, Receiver, Sender};
 use reseed_rt::clock::{self, Instant};
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::{self, Stop, Task};
 use tonic::{Code, Status};
 
@@ -324,6 +325,7 @@ impl Work {
         let Some(stream) = self.streams.get_mut(&stream_id) else { return };
         let asked = create.start_revision;
         let start = if asked == 0 { revision + 1 } else { asked };
+        probe::hit_if(start > revision + 1, Probe::WatchFuture);
         let owner = Owner {
             stream: stream_id,
             watch_id,

@@ -7,6 +7,8 @@ use reseed_core::error::{Error, Fate};
 use reseed_core::limits::GRPC_OVERHEAD_BYTES;
 use reseed_core::mvcc::{HistoryLimits, RevisionEvents, Span, events_between};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
+use reseed_rt::buggify;
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::{Stop, Task};
 
 use super::feed::Publisher;
@@ -34,6 +36,10 @@ impl Source for State {
     }
 
     fn history(&self, from: i64, limits: HistoryLimits) -> Result<Vec<RevisionEvents>, Error> {
+        probe::hit(Probe::WatchCatchUp);
+        let tiny = buggify::point("watch.tiny_step");
+        let bytes_max = if tiny { 1 } else { limits.bytes_max };
+        let limits = HistoryLimits { bytes_max, ..limits };
         let to = Source::revision(self);
         let found = events_between(&self.backend, Span { from, to }, limits);
         // Asked afterwards: what compaction removed while this was reading, it removed after it

@@ -15,6 +15,7 @@ use reseed_core::watch::Delivery;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_rt::buggify;
+use reseed_rt::probe::{self, Probe};
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -105,6 +106,10 @@ impl Outbox {
         if inner.closed {
             return;
         }
+        let compacted = response.compact_revision != 0;
+        let progress = !(response.created || response.canceled || response.watch_id < 0);
+        probe::hit_if(compacted, Probe::WatchCompacted);
+        probe::hit_if(progress, Probe::WatchProgress);
         inner.answers += 1;
         inner.items.push_back(Item::Answer(response));
         drop(inner);
@@ -117,7 +122,11 @@ impl Outbox {
         if inner.closed {
             return true; // The watcher is about to be removed; let it not linger as a victim.
         }
-        if inner.items.len() - inner.answers >= ITEMS_MAX || inner.bytes >= inner.bytes_max {
+        let full = inner.items.len() - inner.answers >= ITEMS_MAX || inner.bytes >= inner.bytes_max;
+        // Only what is taken out tells of room again: an empty outbox is never full.
+        let early = || !inner.items.is_empty() && buggify::point("watch.outbox_full");
+        if full || early() {
+            probe::hit(Probe::WatchVictim);
             inner.refused = true;
             return false;
         }

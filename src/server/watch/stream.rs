@@ -14,6 +14,7 @@ use reseed_planted::{self as planted, Bug};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
 use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
 use tonic::Status;
 
@@ -138,7 +139,9 @@ impl Responses {
             return response;
         }
         self.parts.extend(fragments(response, self.fragment_bytes));
-        self.parts.pop_front().expect("a response has at least one part")
+        let first = self.parts.pop_front().expect("a response has at least one part");
+        probe::hit_if(!self.parts.is_empty(), Probe::WatchFragment);
+        first
     }
 
     /// Adds the pairs that the events replaced; one that compaction has removed stays absent.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::probe::{self, Probe};
 
 use super::{AppliedAt, Backend, BackendError, Rebuild, Size, View, flush::Flusher};
 
@@ -66,6 +67,7 @@ impl Backend {
             _ => self.persisted(),
         };
         let ready = copied.and_then(|()| rebuild.catch_up(&layers, at));
+        probe::hit_if(!layers.is_empty(), Probe::DefragWithWrites);
         let swapped = match ready {
             Ok(()) => self.swap(&mut flusher, rebuild).map_err(|error| self.poison(error)),
             Err(error) => {
@@ -75,6 +77,7 @@ impl Backend {
         };
         drop(flusher);
         self.shared.rebuilt.notify_all();
+        probe::hit_if(swapped.is_ok(), Probe::Defragmented);
         swapped.map(|()| self.size())
     }
 

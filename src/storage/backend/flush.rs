@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::probe::{self, Probe};
 
 use super::{AppliedAt, Backend, BackendError, Engine, Layer, overlay::State};
 
@@ -88,6 +89,7 @@ impl Backend {
                 state.view = view;
                 state.flushing = 0;
                 state.full = true;
+                probe::hit(Probe::FlushNoRoom);
                 if planted::on(Bug::FullDiskDropsOverlay) {
                     state.frozen.clear();
                 }

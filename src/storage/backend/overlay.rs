@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use reseed_core::port::{Batch, Read, ReadError, Table, Visit};
 use reseed_rt::disk::Disk;
+use reseed_rt::probe::{self, Probe};
 use tokio::sync::Notify;
 
 use super::{
@@ -226,6 +227,7 @@ impl Backend {
                     return Ok(());
                 }
             }
+            probe::hit(Probe::OverlayFull);
             flushed.await;
         }
     }

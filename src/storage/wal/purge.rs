@@ -5,6 +5,7 @@
 //! what lies before a gap if the mark covers it, so a crash in between only leaves some of it.
 
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::probe::{self, Probe};
 
 use super::{Wal, WalError, segment::SegmentName};
 
@@ -30,6 +31,7 @@ impl Wal {
         if segments.is_empty() {
             return Ok(());
         }
+        probe::hit(Probe::WalPurged);
         for segment in segments {
             let removed = self.disk.remove(&segment.path(&self.dir));
             removed.map_err(WalError::io("remove a segment"))?;

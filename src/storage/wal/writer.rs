@@ -10,7 +10,9 @@ use std::{
 };
 
 use reseed_planted::{self as planted, Bug};
+use reseed_rt::buggify;
 use reseed_rt::disk::{Disk, File, OpenMode};
+use reseed_rt::probe::{self, Probe};
 
 use super::{
     HardState, Mark, Metadata, Recovered, WalEntry, WalError, WalOptions,
@@ -132,6 +134,7 @@ impl Wal {
         for entry in &scan.recovered.entries {
             wal.note_entry(entry);
         }
+        probe::hit_if(scan.recovered.cut.is_some(), Probe::WalTornTail);
         Ok((wal, scan.recovered))
     }
 
@@ -333,7 +336,9 @@ impl Wal {
 
     /// Writes one batch of records of `bytes`, in one piece and into one segment.
     fn write(&mut self, bytes: usize, fill: impl Fn(&mut Encoder<'_>)) -> Result<(), WalError> {
-        if self.sealed || self.room() < bytes as u64 {
+        // Only into a segment that is there: what raft has taken must not meet a full disk here.
+        let early = self.is_prepared(bytes as u64) && buggify::point("wal.rotate_early");
+        if self.sealed || self.room() < bytes as u64 || early {
             self.rotate(bytes as u64)?;
         } else if self.next.is_none() && self.offset > self.header.file_bytes / 2 {
             // Ahead of need, so running out of space is no surprise here: rotation will tell.
@@ -375,14 +380,24 @@ impl Wal {
 
     /// Reserves a next segment that a batch of `bytes` fits in.
     fn prepare(&mut self, bytes: u64) -> Result<(), WalError> {
-        let opening = (HARD_STATE_FRAME_BYTES + mark_frame_bytes(&self.mark)) as u64;
-        let file_bytes = segment_bytes(self.options, opening + bytes);
-        if self.next.as_ref().is_some_and(|next| next.file_bytes >= file_bytes) {
+        if self.is_prepared(bytes) {
             return Ok(());
         }
+        let file_bytes = self.next_bytes(bytes);
         self.next = None;
         self.next = Some(Prepared::new(self.disk.as_ref(), &self.dir, file_bytes)?);
         Ok(())
+    }
+
+    /// Whether a next segment is reserved that a batch of `bytes` fits in.
+    fn is_prepared(&self, bytes: u64) -> bool {
+        self.next.as_ref().is_some_and(|next| next.file_bytes >= self.next_bytes(bytes))
+    }
+
+    /// Bytes of a next segment for a batch of `bytes`.
+    fn next_bytes(&self, bytes: u64) -> u64 {
+        let opening = (HARD_STATE_FRAME_BYTES + mark_frame_bytes(&self.mark)) as u64;
+        segment_bytes(self.options, opening + bytes)
     }
 
     /// Ends the current segment and begins the next. Space comes first: without it nothing changes.
@@ -419,6 +434,7 @@ impl Wal {
         self.sealed = false;
         self.synced = self.position();
         self.mark_synced = self.mark.index;
+        probe::hit(Probe::WalRotated);
         Ok(())
     }
 

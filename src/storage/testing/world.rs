@@ -241,6 +241,9 @@ impl World {
             *left -= 1;
             if *left == 0 {
                 self.syncs_left = None;
+                // As Linux does it: what could not be written stays in the page cache, counts as
+                // clean, and no later sync writes it.
+                self.inodes[ino as usize].pending.clear();
                 return Err(io::Error::other("the disk could not sync"));
             }
         }

@@ -57,6 +57,8 @@ pub(crate) struct Tail {
     pub(crate) chain: u32,
     /// Whether an end record was read: the next record belongs to a new segment.
     pub(crate) sealed: bool,
+    /// The position in the log up to which its records say that it was durable.
+    pub(crate) synced: u64,
 }
 
 pub(crate) fn scan(disk: &dyn Disk, dir: &Path) -> Result<Scan, WalError> {
@@ -83,8 +85,8 @@ pub(crate) fn scan(disk: &dyn Disk, dir: &Path) -> Result<Scan, WalError> {
         if !end.sealed && segment.has_torn_tail(end.offset, end.torn)? {
             cut = Some(Cut { file: name.file_name(), offset: end.offset });
         }
-        let (offset, chain, sealed) = (end.offset, end.chain, end.sealed);
-        tail = Some(Tail { header: segment.header, offset, chain, sealed });
+        let SegmentEnd { offset, chain, sealed, synced, .. } = end;
+        tail = Some(Tail { header: segment.header, offset, chain, sealed, synced });
     }
     let tail = tail.expect("there is at least one segment");
     let recovered = replay.finish(dir, &segments, tail.header.metadata, cut)?;
@@ -203,6 +205,8 @@ struct SegmentEnd {
     offset: u64,
     chain: u32,
     sealed: bool,
+    /// The highest position that a record says was durable.
+    synced: u64,
     /// What is wrong with the bytes there; `None` if they are zero or the segment is sealed.
     torn: Option<&'static str>,
 }
@@ -244,11 +248,12 @@ impl Segment {
             offset: SEGMENT_HEADER_BYTES as u64,
             chain: self.header.chain,
             sealed: false,
+            synced: 0,
             torn: None,
         };
         while !end.sealed {
-            let (frame_bytes, chain, record) = match self.frame(end.offset, end.chain)? {
-                Frame::Good { frame_bytes, chain, record } => (frame_bytes, chain, record),
+            let (header, frame_bytes, record) = match self.frame(end.offset, end.chain)? {
+                Frame::Good { header, frame_bytes, record } => (header, frame_bytes, record),
                 Frame::None => break,
                 Frame::Bad(reason) => {
                     end.torn = Some(reason);
@@ -258,7 +263,8 @@ impl Segment {
             end.sealed = record == Record::End;
             replay.record(record).map_err(|reason| self.damaged(end.offset, &reason))?;
             end.offset += frame_bytes;
-            end.chain = chain;
+            end.chain = header.crc;
+            end.synced = end.synced.max(header.synced);
         }
         Ok(end)
     }
@@ -287,7 +293,7 @@ impl Segment {
         let Some(record) = Record::decode(header.kind, payload) else {
             return Ok(Frame::Bad("the record's payload makes no sense"));
         };
-        Ok(Frame::Good { frame_bytes: frame.len() as u64, chain: header.crc, record })
+        Ok(Frame::Good { frame_bytes: frame.len() as u64, header, record })
     }
 
     /// Whether there is anything behind the last record, at `offset`.
@@ -330,8 +336,8 @@ impl Segment {
 #[derive(Debug)]
 enum Frame {
     Good {
+        header: FrameHeader,
         frame_bytes: u64,
-        chain: u32,
         record: Record,
     },
     /// Zeros, or the end of the file.

@@ -160,6 +160,27 @@ fn a_failed_sync_is_final() {
     }
 }
 
+/// After a failed sync the bytes are in the page cache, clean: the next program reads them, and a
+/// sync of its own does not write them.
+#[test]
+fn what_a_restart_finds_after_a_failed_sync_outlives_the_power() {
+    for seed in 0..20 {
+        let disk = MemDisk::new(seed);
+        let mut wal = filled(&disk, 1);
+        wal.append(&[entry(2, 1, b"only cached")], None).unwrap();
+        disk.fail_sync_after(1);
+        assert!(wal.sync().is_err());
+        disk.exit();
+        let (mut wal, found) = open(&disk).unwrap();
+        assert_eq!(found.entries.len(), 2);
+        wal.append(&[entry(3, 1, b"goes on")], None).unwrap();
+        wal.sync().unwrap();
+        disk.crash();
+        let (_, found) = open(&disk).unwrap();
+        assert_eq!(found.entries.len(), 3);
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_batches_whole_and_recovers() {
     let disk = MemDisk::new(1);

@@ -24,7 +24,7 @@ use super::{
     segment::{Prepared, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName},
 };
 
-/// Written at a time to blank out a torn tail.
+/// Written at a time to mend a tail.
 const BLANK_BYTES: usize = 64 * 1024;
 /// A write buffer larger than this is given back after use.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
@@ -97,7 +97,7 @@ impl Wal {
         };
         let file = prepared.install(disk.as_ref(), dir, &header, &opening)?;
         let offset = (SEGMENT_HEADER_BYTES + opening.len()) as u64;
-        let tail = Tail { header, offset, chain, sealed: false };
+        let tail = Tail { header, offset, chain, sealed: false, synced: header.base + offset };
         let mut wal = Self::at(disk, dir, options, tail, file);
         wal.mark_synced = first.index;
         wal.last_index = first.index;
@@ -118,7 +118,9 @@ impl Wal {
         let scan = scan(disk.as_ref(), dir)?;
         let path = scan.tail.header.name().path(dir);
         let file = disk.open(&path, OpenMode::ReadWrite).map_err(WalError::io("open a segment"))?;
+        let surely_durable = scan.tail.synced;
         let mut wal = Self::at(disk, dir, options, scan.tail, file);
+        wal.rewrite(surely_durable)?;
         if !wal.sealed {
             wal.blank_tail()?;
         }
@@ -447,6 +449,25 @@ impl Wal {
             return Ok(());
         }
         self.sync()
+    }
+
+    /// Writes again what was read from position `from` to the tail, so that a sync makes it durable.
+    ///
+    /// It need not be: if a sync of it failed, the bytes may be in the page cache only, clean, and
+    /// no sync would ever write them. The program that saw the failure stopped; this one goes on
+    /// from what it reads. Bytes that are durable become the same again, however the power fails.
+    fn rewrite(&self, from: u64) -> Result<(), WalError> {
+        let mut at = from.saturating_sub(self.header.base).min(self.offset);
+        let mut bytes = vec![0; BLANK_BYTES];
+        while at < self.offset {
+            let len = (self.offset - at).min(BLANK_BYTES as u64) as usize;
+            let read = self.file.read_at(&mut bytes[..len], at);
+            read.map_err(WalError::io("read the tail"))?;
+            let written = self.file.write_at(&bytes[..len], at);
+            written.map_err(WalError::io("write the tail again"))?;
+            at += len as u64;
+        }
+        Ok(())
     }
 
     /// Makes everything behind the tail zero, so that no garbage is ever found there again.

@@ -122,7 +122,9 @@ fn hunt_all(options: &Options, bugs: &[Bug], scenarios: &[String]) -> Vec<Row> {
                 while let Some((bug, master)) = { lock(&todo).pop() } {
                     let prey = Processes { bug, scenarios, sound: &sound };
                     let hunt = Hunt { master, scenarios: scenarios.len(), cpu: options.cpu };
-                    lock(&found).push((bug, hunt.run(&prey)));
+                    let caught = hunt.run(&prey);
+                    progress.suspend(|| println!("{:<24} {}", bug.name(), caught.line()));
+                    lock(&found).push((bug, caught));
                     progress.inc(1);
                 }
             });

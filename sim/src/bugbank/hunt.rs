@@ -11,6 +11,9 @@ const SEEDS_PER_MASTER: u64 = 1_000_000;
 /// A run costs at least this much, so that runs that tell nothing end a hunt, too.
 const RUN_CPU_MIN: Duration = Duration::from_millis(50);
 
+/// Characters of a story in a line.
+const STORY_CHARS_MAX: usize = 160;
+
 /// A violation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Found {
@@ -66,6 +69,17 @@ pub struct Caught {
     pub found: Option<Found>,
     /// Scenario and seed of runs that are violated without the bug as well.
     pub unsound: Vec<(usize, u64)>,
+}
+
+impl Caught {
+    /// For people who wait.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { master, runs, cpu, found, .. } = self;
+        let found = found.as_ref().map_or("not found", |found| &found.story);
+        let story: String = found.chars().take(STORY_CHARS_MAX).collect();
+        format!("master {master} {runs} runs {:.1} s: {story}", cpu.as_secs_f64())
+    }
 }
 
 impl Hunt {

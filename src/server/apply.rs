@@ -16,7 +16,7 @@ use reseed_core::applied::{Applied, At, Effect, Response};
 use reseed_core::error::Error;
 use reseed_core::{Machine, codec};
 use reseed_planted::{self as planted, Bug};
-use reseed_proto::log::log_entry::Request;
+use reseed_proto::log::{LogEntry, log_entry::Request};
 use reseed_rt::buggify;
 use reseed_rt::chan::Receiver;
 use reseed_rt::clock::{self, Instant};
@@ -26,6 +26,7 @@ use reseed_storage::backend::AppliedAt;
 use tokio::sync::oneshot;
 
 use crate::halt::Halt;
+use crate::membership::{self, BadChange};
 use crate::propose::{Answer, Waiters};
 use crate::state::State;
 use crate::watch::feed::Publisher;
@@ -159,9 +160,6 @@ impl Applier {
         for entry in run {
             let at = At { index: entry.index, term: entry.term };
             let applied_at = AppliedAt { index: entry.index, term: entry.term };
-            if entry.entry_type != EntryType::EntryNormal as i32 {
-                return Err(ApplyError::MembershipChange(entry.index));
-            }
             if entry.data.is_empty() {
                 // A new leader's empty entry (Raft §8).
                 state.backend.commit(reseed_core::port::Batch::default(), applied_at)?;
@@ -173,8 +171,7 @@ impl Applier {
                 });
                 continue;
             }
-            let log_entry = codec::decode(&entry.data)
-                .map_err(|error| ApplyError::Unreadable { index: entry.index, error })?;
+            let log_entry = read_entry(entry)?;
             let applied = machine
                 .apply(at, &log_entry, &state.backend)
                 .map_err(|error| ApplyError::Entry { index: entry.index, error })?;
@@ -208,6 +205,23 @@ impl Applier {
     }
 }
 
+/// What an entry says, which for changes of who takes part is inside raft's own message.
+fn read_entry(entry: &Entry) -> Result<LogEntry, ApplyError> {
+    let index = entry.index;
+    if entry.entry_type != EntryType::EntryNormal as i32 {
+        return membership::log_entry(&entry.data)
+            .map_err(|error| ApplyError::BadChange { index, error });
+    }
+    let decoded =
+        codec::decode(&entry.data).map_err(|error| ApplyError::Unreadable { index, error })?;
+    if let Some(Request::MemberChange(change)) = &decoded.request
+        && membership::entry_data(decoded.id, change).is_some()
+    {
+        return Err(ApplyError::NotInRaft(index));
+    }
+    Ok(decoded)
+}
+
 fn count(state: &State, request: Option<&Request>, applied: &Applied) {
     let metrics = &state.metrics;
     if applied.response.is_err() {
@@ -230,8 +244,10 @@ enum ApplyError {
     Entry { index: u64, error: Error },
     #[error("entry {index} cannot be read: {error}")]
     Unreadable { index: u64, error: codec::DecodeError },
-    #[error("entry {0} changes the membership, which this version cannot do")]
-    MembershipChange(u64),
+    #[error("entry {index} changes the membership and cannot be read: {error}")]
+    BadChange { index: u64, error: BadChange },
+    #[error("entry {0} changes the membership behind raft's back")]
+    NotInRaft(u64),
     #[error("the installed snapshot cannot be read: {0}")]
     Installed(Error),
     #[error("backend: {0}")]

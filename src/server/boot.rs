@@ -1,16 +1,16 @@
 //! From a data directory, new or old, to the opened state of a member.
 //!
 //! Order matters for crashes: the WAL is created with its first mark before anything else exists,
-//! so a directory without a readable WAL has never acknowledged anything. At a restart the backend
-//! tells how far it got; the WAL replays the rest through raft.
+//! so a directory without a readable WAL has never acknowledged anything. The WAL says from then on
+//! who this member is, whatever the flags say. At a restart the backend tells how far it got, which
+//! members there were then and so who voted; the WAL replays the rest through raft.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
-use prost::Message as _;
-use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::eraftpb::{Entry, HardState};
+use reseed_core::cluster::Members;
 use reseed_core::id::MemberId;
 use reseed_core::port::Batch;
 use reseed_core::{CLUSTER_VERSION, ETCD_VERSION, Machine};
@@ -23,21 +23,17 @@ use reseed_storage::layout::{DataDir, LayoutError};
 use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, InitialClusterState};
 use crate::halt::Halt;
-use crate::identity;
+use crate::membership::{self, REMOVED, join};
 use crate::metrics::Metrics;
-use crate::peer::Route;
 use crate::progress::Progress;
 use crate::propose::Proposer;
-use crate::raft::driver::from_wal_entry;
+use crate::raft::driver::{from_wal_entry, to_wal_entry};
 use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
 use crate::snapshot;
 use crate::state::State;
-
-/// A peer that answers nothing for so many election timeouts is connected to anew.
-const SILENT_ELECTIONS: u32 = 3;
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,21 +53,12 @@ pub enum BootError {
     /// The backend's content contradicts itself.
     #[error("backend content: {0}")]
     Machine(#[from] reseed_core::error::Error),
-    /// The data directory belongs to another member or cluster.
-    #[error(
-        "the data directory belongs to member {found_member:x} of cluster {found_cluster:x}, but \
-         the flags say member {member:x} of cluster {cluster:x}"
-    )]
-    WrongIdentity {
-        /// Member id in the directory.
-        found_member: u64,
-        /// Cluster id in the directory.
-        found_cluster: u64,
-        /// Member id from the flags.
-        member: u64,
-        /// Cluster id from the flags.
-        cluster: u64,
-    },
+    /// There is no cluster to join, or this member has no place in it.
+    #[error("{0}")]
+    Join(String),
+    /// This member was removed from its cluster.
+    #[error("{REMOVED}; the data-dir used by this member must be removed")]
+    Removed,
     /// The backend holds entries that the log has never seen: one of them is from elsewhere.
     #[error(
         "the backend has applied entry {applied}, but the write-ahead log ends at {last}: it lost \
@@ -113,19 +100,11 @@ pub(crate) struct Booted {
 }
 
 /// Opens or creates everything under the data directory.
-pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
-    let me = config
-        .initial_cluster
-        .iter()
-        .find(|member| member.name == config.name)
-        .ok_or_else(|| ConfigError(format!("no member {} in the cluster", config.name)))?;
-    let member_id = identity::member_id(me, &config.initial_cluster_token);
-    let cluster_id = identity::cluster_id(&config);
-
+pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
     remove_exports(&data_dir);
-    let metadata = Metadata { member_id, cluster_id };
-    let (wal, recovered) = open_wal(&config, &data_dir, metadata)?;
+    let (mut wal, mut recovered) = open_wal(&config, &data_dir).await?;
+    let Metadata { member_id, cluster_id } = recovered.metadata;
     let options = BackendOptions {
         cache_bytes: config.backend_cache_bytes,
         overlay_bytes_max: config.backend_overlay_bytes_max,
@@ -136,22 +115,19 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     let applied = backend.applied();
     let replays = recovered.entries.last().is_some_and(|last| last.index > applied.index);
     probe::hit_if(replays, Probe::WalReplayed);
-    let log = log_view(&recovered, applied)?;
     let mut machine = Machine::restore(&backend)?;
-    seed_members(&config, &mut machine, &backend, applied)?;
+    if began_with_members(&recovered) {
+        seed_members(&config, &mut machine, &backend, applied)?;
+    }
+    if machine.members.is_removed(MemberId(member_id)) {
+        return Err(BootError::Removed);
+    }
+    if config.force_new_cluster {
+        leave_alone(&config, &machine.members, &mut wal, &mut recovered)?;
+    }
+    let log = log_view(&recovered, applied, &machine.members)?;
 
-    let raft_config = raft::Config {
-        id: member_id,
-        election_tick: config.election_ticks(),
-        heartbeat_tick: 1,
-        applied: applied.index,
-        max_size_per_msg: 1 << 20,
-        max_inflight_msgs: 512,
-        check_quorum: true,
-        pre_vote: config.pre_vote,
-        max_committed_size_per_ready: 8 << 20,
-        ..raft::Config::default()
-    };
+    let raft_config = raft_config(&config, member_id, applied);
     let node = Node::new(&raft_config, log)?;
     let metrics = Arc::new(Metrics::new());
     describe(&metrics, &config, member_id);
@@ -180,6 +156,21 @@ pub(crate) fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
     Ok(Booted { state, node, wal, data_dir })
 }
 
+fn raft_config(config: &Config, id: u64, applied: AppliedAt) -> raft::Config {
+    raft::Config {
+        id,
+        election_tick: config.election_ticks(),
+        heartbeat_tick: 1,
+        applied: applied.index,
+        max_size_per_msg: 1 << 20,
+        max_inflight_msgs: 512,
+        check_quorum: true,
+        pre_vote: config.pre_vote,
+        max_committed_size_per_ready: 8 << 20,
+        ..raft::Config::default()
+    }
+}
+
 /// Removes snapshot files that a crash left behind; one that stays costs space only.
 fn remove_exports(data_dir: &DataDir) {
     let (disk, dir) = (disk::disk(), data_dir.snap());
@@ -191,38 +182,79 @@ fn remove_exports(data_dir: &DataDir) {
     }
 }
 
-fn open_wal(
-    config: &Config,
-    data_dir: &DataDir,
-    metadata: Metadata,
-) -> Result<(Wal, Recovered), BootError> {
+async fn open_wal(config: &Config, data_dir: &DataDir) -> Result<(Wal, Recovered), BootError> {
     let options = WalOptions { segment_bytes: config.wal_segment_bytes };
     if !wal::exists(&*disk::disk(), &data_dir.wal())? {
-        let token = &config.initial_cluster_token;
-        let ids = config.initial_cluster.iter().map(|member| identity::member_id(member, token));
-        let conf_state =
-            ConfState { voters: ids.collect(), ..ConfState::default() }.encode_to_vec();
-        let mark = Mark { index: 0, term: 0, conf_state: Bytes::from(conf_state) };
-        drop(Wal::create(disk::disk(), &data_dir.wal(), metadata, &mark, options)?);
+        let metadata = join::identity(config).await?;
+        drop(Wal::create(disk::disk(), &data_dir.wal(), metadata, &Mark::default(), options)?);
     }
-    let (wal, recovered) = Wal::open(disk::disk(), &data_dir.wal(), options)?;
-    let found = recovered.metadata;
-    if (found.member_id, found.cluster_id) != (metadata.member_id, metadata.cluster_id) {
-        return Err(BootError::WrongIdentity {
-            found_member: found.member_id,
-            found_cluster: found.cluster_id,
-            member: metadata.member_id,
-            cluster: metadata.cluster_id,
-        });
+    let (mut wal, mut recovered) = Wal::open(disk::disk(), &data_dir.wal(), options)?;
+    let (founder, founders) = join::founders(config);
+    let founds = config.initial_cluster_state == InitialClusterState::New;
+    if founds && founder != recovered.metadata {
+        let Metadata { member_id, cluster_id } = recovered.metadata;
+        tracing::warn!(
+            member = format_args!("{member_id:x}"),
+            cluster = format_args!("{cluster_id:x}"),
+            "the flags make another member; the data directory says who this one is"
+        );
+    } else if founds && is_unfounded(&recovered) {
+        // A crash may have left the log without some of them: they are written until all are there.
+        extend(&mut wal, &mut recovered, membership::first_entries(founders))?;
     }
     Ok((wal, recovered))
 }
 
-/// What raft sees of the recovered log. `applied` is what the backend file holds.
-fn log_view(recovered: &Recovered, applied: AppliedAt) -> Result<LogView, BootError> {
+/// Whether the first members are not all in the log: the hard state is written behind them.
+fn is_unfounded(recovered: &Recovered) -> bool {
+    recovered.hard_state == wal::HardState::default() && recovered.mark == Mark::default()
+}
+
+/// Appends entries that are committed by birth, durably.
+fn extend(wal: &mut Wal, recovered: &mut Recovered, entries: Vec<Entry>) -> Result<(), WalError> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+    recovered.entries.retain(|entry| entry.index < first.index);
+    let before = recovered.hard_state;
+    let term = before.term.max(last.term);
+    let hard_state = wal::HardState { term, commit: last.index, ..before };
+    let entries: Vec<_> = entries.iter().map(to_wal_entry).collect();
+    wal.append(&entries, Some(hard_state))?;
+    wal.sync()?;
+    recovered.entries.extend(entries);
+    recovered.hard_state = hard_state;
+    Ok(())
+}
+
+/// `--force-new-cluster`: the log goes on, all of it counts as committed, and everybody else is
+/// removed. etcd gives up what it does not know to be committed; a lone member may keep it, as a
+/// leader may that was elected with this log.
+fn leave_alone(
+    config: &Config,
+    members: &Members,
+    wal: &mut Wal,
+    recovered: &mut Recovered,
+) -> Result<(), BootError> {
+    let id = recovered.metadata.member_id;
+    let peer_urls = config.initial_advertise_peer_urls.clone();
+    let flags = MemberRecord { id, peer_urls, ..MemberRecord::default() };
+    let me = members.get(MemberId(id)).unwrap_or(&flags);
+    let tail: Vec<Entry> = recovered.entries.iter().cloned().map(from_wal_entry).collect();
     let mark = &recovered.mark;
-    let conf_state = ConfState::decode(mark.conf_state.clone())
-        .map_err(|error| raft::Error::Store(raft::StorageError::Other(Box::new(error))))?;
+    let behind = tail.last().map_or((mark.index, mark.term), |entry| (entry.index, entry.term));
+    let behind = (behind.0, behind.1.max(recovered.hard_state.term));
+    let changes = membership::alone(me, members, &tail);
+    tracing::warn!(changes = changes.len(), "forcing a new cluster of this member alone");
+    Ok(extend(wal, recovered, membership::entries_behind(behind, changes))?)
+}
+
+/// What raft sees of the recovered log. `applied` is what the backend file holds, `members` those
+/// it knows there.
+fn log_view(
+    recovered: &Recovered,
+    applied: AppliedAt,
+    members: &Members,
+) -> Result<LogView, BootError> {
+    let mark = &recovered.mark;
     let entries: Vec<Entry> = recovered.entries.iter().cloned().map(from_wal_entry).collect();
     let last = entries.last().map_or(mark.index, |entry| entry.index);
     if applied.index > last {
@@ -238,12 +270,19 @@ fn log_view(recovered: &Recovered, applied: AppliedAt) -> Result<LogView, BootEr
         // What is applied was committed, even if the commit index that said so was not synced.
         commit: found.commit.max(applied.index).max(mark.index).min(last),
     };
+    let conf_state = membership::conf_state(members);
     let mut log = LogView::new(mark.index, mark.term, conf_state, hard_state);
     log.append(&entries);
     Ok(log)
 }
 
-/// The members at bootstrap are known from the flags, the same on every member.
+/// reseed 0.1 made clusters whose first members are not in the log: such a log begins with a
+/// configuration instead.
+fn began_with_members(recovered: &Recovered) -> bool {
+    recovered.mark.index == 0 && !recovered.mark.conf_state.is_empty()
+}
+
+/// The members of such a cluster are known from the flags, until the backend has them.
 fn seed_members(
     config: &Config,
     machine: &mut Machine,
@@ -254,34 +293,11 @@ fn seed_members(
         return Ok(());
     }
     let mut batch = Batch::default();
-    for member in &config.initial_cluster {
-        let record = MemberRecord {
-            id: identity::member_id(member, &config.initial_cluster_token),
-            peer_urls: member.peer_urls.clone(),
-            ..MemberRecord::default()
-        };
-        machine.members.bootstrap(record, &mut batch);
+    for member in join::founders(config).1 {
+        machine.members.bootstrap(member, &mut batch);
     }
     backend.commit(batch, applied)?;
     Ok(())
-}
-
-/// How every other member is reached.
-pub(crate) fn routes(state: &State) -> Vec<Route> {
-    let machine = state.machine.read();
-    let others = machine.members.iter().filter(|member| member.id != state.member_id);
-    others.map(|member| route(state, member)).collect()
-}
-
-/// How this member is reached.
-pub(crate) fn route(state: &State, member: &MemberRecord) -> Route {
-    Route {
-        cluster: state.cluster_id,
-        from: state.member_id,
-        to: member.id,
-        urls: member.peer_urls.clone(),
-        silence_max: state.config.election_timeout * SILENT_ELECTIONS,
-    }
 }
 
 fn describe(metrics: &Metrics, config: &Config, member_id: u64) {

@@ -22,6 +22,16 @@ pub enum AutoCompaction {
     Revision(i64),
 }
 
+/// What a member without a data directory is part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialClusterState {
+    /// A cluster that begins with it.
+    #[default]
+    New,
+    /// A cluster that runs and has added it.
+    Existing,
+}
+
 /// One member of the initial cluster: its name and where peers reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitialMember {
@@ -50,8 +60,16 @@ pub struct Config {
     pub initial_advertise_peer_urls: Vec<String>,
     /// The members at bootstrap, this one among them.
     pub initial_cluster: Vec<InitialMember>,
+    /// Whether those members make a cluster or run one.
+    pub initial_cluster_state: InitialClusterState,
     /// Salts member and cluster ids.
     pub initial_cluster_token: String,
+    /// Begin as the only member of a cluster, with what is in the data directory: for disasters.
+    pub force_new_cluster: bool,
+    /// Refuse changes of the membership that would leave too few running members.
+    pub strict_reconfig_check: bool,
+    /// Most learners.
+    pub max_learners: u32,
     /// One raft tick.
     pub heartbeat_interval: Duration,
     /// Time without a leader before an election; at least five heartbeats, at most 50 s.
@@ -112,7 +130,11 @@ impl Default for Config {
                 name: "default".into(),
                 peer_urls: vec!["http://localhost:2380".into()],
             }],
+            initial_cluster_state: InitialClusterState::New,
             initial_cluster_token: "etcd-cluster".into(),
+            force_new_cluster: false,
+            strict_reconfig_check: true,
+            max_learners: 1,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(1000),
             pre_vote: true,

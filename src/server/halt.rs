@@ -28,6 +28,14 @@ impl Halt {
         self.stop.cancel();
     }
 
+    /// Stops the member because it has no place any more; nothing is broken.
+    pub(crate) fn leave(&self, reason: impl std::fmt::Display) {
+        let reason = reason.to_string();
+        tracing::warn!(%reason, "the member leaves");
+        self.reason.lock().get_or_insert(reason);
+        self.stop.cancel();
+    }
+
     /// Why the member halted, if it did.
     pub(crate) fn reason(&self) -> Option<String> {
         self.reason.lock().clone()

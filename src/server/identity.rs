@@ -14,6 +14,11 @@ pub(crate) fn member_id(member: &InitialMember, token: &str) -> u64 {
     first_eight(&members::member_id_input(&member.peer_urls, token))
 }
 
+/// Id of a member that joins a running cluster at `unix_secs`.
+pub(crate) fn added_id(peer_urls: &[String], unix_secs: u64) -> u64 {
+    first_eight(&members::added_id_input(peer_urls, unix_secs))
+}
+
 /// Id of the cluster.
 pub(crate) fn cluster_id(config: &Config) -> u64 {
     let ids: Vec<MemberId> = config

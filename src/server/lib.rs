@@ -15,6 +15,7 @@ mod hash;
 mod http;
 mod identity;
 mod lease_clock;
+mod membership;
 mod metrics;
 mod node;
 mod peer;
@@ -31,7 +32,7 @@ mod tests;
 mod watch;
 
 pub use boot::BootError;
-pub use config::{AutoCompaction, Config, ConfigError, InitialMember};
+pub use config::{AutoCompaction, Config, ConfigError, InitialClusterState, InitialMember};
 pub use metrics::Metrics;
 pub use node::{Halted, Server};
 pub use progress::Progress;

@@ -12,8 +12,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reseed_core::applied::Effect;
 use reseed_rt::chan;
 use reseed_rt::task::{self, Cancelled, Stop, Task};
+use tokio::sync::Semaphore;
 
 use crate::apply::Applier;
 use crate::boot::{self, BootError, Booted};
@@ -23,7 +25,8 @@ use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
-use crate::peer::{Home, Leader, PeerService, Peers};
+use crate::membership::{Changer, Departure, Roster, Voters};
+use crate::peer::{Door, Home, Leader, PeerService, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::read::ReadIndex;
@@ -50,6 +53,7 @@ pub struct Server {
     halt: Halt,
     listeners: Stop,
     log: Stop,
+    peers: Peers,
     listening: Vec<Task<()>>,
     logging: Vec<Task<()>>,
     background: Vec<Task<()>>,
@@ -71,16 +75,28 @@ impl Server {
         config.validate()?;
         let stop = Stop::new();
         let halt = Halt::new(stop.clone());
-        let Booted { state, node, wal, data_dir } = boot::boot(config, halt.clone())?;
+        let Booted { state, node, wal, data_dir } = boot::boot(config, halt.clone()).await?;
         let mut listeners_open = listen::bind(&state.config).await?;
 
         let (listeners, log) = (stop.child_token(), stop.child_token());
         let (events, events_in) = chan::bounded("driver", EVENTS_MAX);
         let (committed, committed_in) = chan::bounded("apply", COMMITTED_MAX);
         let (to_driver, from_peers) = chan::bounded("peers", PEER_EVENTS_MAX);
-        let routes = boot::routes(&state);
-        let home = Home { state: Arc::clone(&state), driver: to_driver.clone(), stop: log.clone() };
-        let (peers, mut logging) = Peers::connect(&home, routes);
+        let departure = Departure::default();
+        let peers = Peers::new(Home {
+            state: Arc::clone(&state),
+            driver: to_driver.clone(),
+            departure: departure.clone(),
+            stop: log.clone(),
+        });
+        let voters = Arc::new(Voters::default());
+        let roster = Roster {
+            state: Arc::clone(&state),
+            peers: peers.clone(),
+            voters: Arc::clone(&voters),
+            departure: departure.clone(),
+        };
+        roster.refresh();
         let waiters = Arc::new(Waiters::default());
         let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
         let read_index = ReadIndex {
@@ -94,6 +110,7 @@ impl Server {
         let compactor = Compactor::new(Arc::clone(&state), proposer.clone());
 
         let (on_lease, on_compaction) = (leases.clone(), compactor.clone());
+        let on_members = roster.clone();
         let applier = Applier {
             state: Arc::clone(&state),
             committed: committed_in,
@@ -102,11 +119,15 @@ impl Server {
             on_effect: Box::new(move |effect| {
                 on_lease.on_effect(effect);
                 on_compaction.on_effect(effect);
+                if *effect == Effect::MembersChanged {
+                    on_members.refresh();
+                }
             }),
             on_install: Box::new({
                 let (leases, compactor) = (leases.clone(), compactor.clone());
                 let state = Arc::clone(&state);
                 move || {
+                    roster.refresh();
                     leases.reload(&state);
                     compactor.on_install();
                 }
@@ -123,8 +144,9 @@ impl Server {
             node,
             wal,
             events: events_in,
-            peers,
+            peers: peers.clone(),
             from_peers,
+            voters,
             apply: committed,
             waiters,
             progress: Arc::clone(&state.progress),
@@ -138,9 +160,17 @@ impl Server {
 
         let driver_stop = log.clone();
         let flusher_stop = log.clone();
-        let ids = (state.cluster_id, state.member_id);
-        let service = PeerService::new(ids, to_driver, data_dir.db(), leases.clone());
-        logging.extend(listeners_open.serve_peers(&service, &log));
+        let changer = Changer {
+            state: Arc::clone(&state),
+            proposer: proposer.clone(),
+            peers: peers.clone(),
+            driver: events.clone(),
+            turn: Arc::new(Semaphore::new(1)),
+        };
+        let (cluster, member) = (state.cluster_id, state.member_id);
+        let door = Door { cluster, member, peers: peers.clone(), driver: to_driver };
+        let service = PeerService::new(door, changer.clone(), data_dir.db(), leases.clone());
+        let mut logging = listeners_open.serve_peers(&service, &log);
         logging.extend([
             task::spawn_thread("driver", move || Box::pin(driver.run(driver_stop))),
             task::spawn("apply", applier.run(log.clone())),
@@ -149,6 +179,10 @@ impl Server {
         ]);
         let background = vec![
             task::spawn("leases", leases.clone().run(log.clone())),
+            task::spawn(
+                "departure",
+                departure.run(halt.clone(), state.config.election_timeout, log.clone()),
+            ),
             task::spawn("compactor", compactor.clone().run(log.clone())),
             task::spawn("auto-compaction", compactor::run_auto(compactor.clone(), log.clone())),
             task::spawn(
@@ -162,8 +196,9 @@ impl Server {
             read_index,
             watch: watch_hub,
             leases,
-            leader: Leader::new(Arc::clone(&state)),
+            leader: Leader::new(Arc::clone(&state), peers.clone()),
             compactor,
+            changer,
             stop: listeners.clone(),
         };
         let client_addresses = listeners_open.client_addresses();
@@ -176,6 +211,7 @@ impl Server {
             halt,
             listeners,
             log,
+            peers,
             listening,
             logging,
             background,
@@ -249,6 +285,7 @@ impl Server {
             // As above.
             let _ended: Result<(), Cancelled> = task.await;
         }
+        self.peers.ended().await;
         self.stop.cancel();
     }
 }

@@ -22,6 +22,7 @@ pub struct Progress {
     leads_alone: AtomicBool,
     /// When the driver last ticked, by this process's clock; 0 = never.
     ticked_millis: AtomicU64,
+    learner: AtomicBool,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -65,6 +66,15 @@ impl Progress {
         let ticked = self.ticked_millis.load(Ordering::Acquire);
         let now = Instant::now().as_millis();
         Duration::from_millis(if ticked == 0 { 0 } else { now.saturating_sub(ticked) })
+    }
+
+    /// Whether this member only learns and does not vote.
+    pub fn is_learner(&self) -> bool {
+        self.learner.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_learner(&self, learner: bool) {
+        self.learner.store(learner, Ordering::Relaxed);
     }
 
     pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use reseed_core::applied::Response;
 use reseed_core::error::Error;
 use reseed_core::{codec, limits};
-use reseed_proto::log::{LogEntry, log_entry};
+use reseed_proto::log::{LogEntry, MemberChange, log_entry};
 use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
 use reseed_rt::probe::{self, Probe};
@@ -21,6 +22,7 @@ use reseed_rt::{clock, rng, task};
 use reseed_storage::backend::Backend;
 use tokio::sync::oneshot;
 
+use crate::membership;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::driver::Event;
@@ -125,6 +127,29 @@ impl Proposer {
     /// cases nothing was proposed); [`Error::Timeout`] and [`Error::Stopped`], after which the
     /// request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
+        self.send(request, |id, payload| Event::Propose { id, payload }).await
+    }
+
+    /// Sends a change of the members through the log; as [`Proposer::propose`], but it must be
+    /// this member that leads.
+    ///
+    /// # Errors
+    /// As there; `NotLeader`, and `TooManyRequests` while another change is under way: nothing
+    /// was proposed.
+    pub(crate) async fn propose_change(&self, change: MemberChange) -> Result<Response, Error> {
+        let in_raft = change.clone();
+        let event = move |id, payload| match membership::entry_data(id, &in_raft) {
+            Some(data) => Event::Change { id, data },
+            None => Event::Propose { id, payload },
+        };
+        self.send(log_entry::Request::MemberChange(change), event).await
+    }
+
+    async fn send(
+        &self,
+        request: log_entry::Request,
+        event: impl FnOnce(u64, Bytes) -> Event,
+    ) -> Result<Response, Error> {
         let inner = &*self.inner;
         let behind = inner.progress.committed().saturating_sub(inner.progress.applied());
         if behind > limits::APPLY_BACKLOG_MAX {
@@ -146,11 +171,7 @@ impl Proposer {
             if buggify::point("propose.yield") {
                 task::yield_now().await;
             }
-            inner
-                .driver
-                .send(Event::Propose { id, payload })
-                .await
-                .map_err(|_closed| Error::Stopped)?;
+            inner.driver.send(event(id, payload)).await.map_err(|_closed| Error::Stopped)?;
             answer.await.unwrap_or(Err(Error::Stopped))
         })
         .await;

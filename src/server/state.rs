@@ -9,7 +9,6 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use reseed_core::Machine;
 use reseed_core::error::Error;
-use reseed_core::id::MemberId;
 use reseed_core::mvcc::RangePlan;
 use reseed_core::port::Read as _;
 use reseed_planted::{self as planted, Bug};
@@ -131,8 +130,7 @@ impl State {
 
     /// Whether this member only learns and does not vote.
     pub fn is_learner(&self) -> bool {
-        let machine = self.machine.read();
-        machine.members.get(MemberId(self.member_id)).is_some_and(|member| member.is_learner)
+        self.progress.is_learner()
     }
 
     /// Bytes of the backend file, allocated and in use.

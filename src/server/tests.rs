@@ -16,20 +16,25 @@ use reseed_rt::clock;
 use reseed_rt::disk::{self, OpenMode};
 use reseed_rt::task::Stop;
 use reseed_storage::backend::AppliedAt;
+use reseed_storage::layout::DataDir;
+use reseed_storage::wal::{Mark, Wal, WalOptions};
 use tempfile::TempDir;
 
 use crate::boot::{self, Booted};
-use crate::config::Config;
+use crate::config::{Config, InitialMember};
 use crate::halt::Halt;
+use crate::membership::{self, join};
+use crate::raft::driver::to_wal_entry;
 use crate::snapshot;
 use crate::state::State;
 
 /// Guards against hanging for ever; no part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn open(dir: &TempDir) -> Booted {
+pub(crate) fn open(dir: &TempDir) -> Booted {
     let config = Config { data_dir: dir.path().join("data"), ..Config::default() };
-    boot::boot(config, Halt::new(Stop::new())).expect("a directory of its own")
+    let booted = boot::boot(config, Halt::new(Stop::new())).now_or_never();
+    booted.expect("asks nobody").expect("a directory of its own")
 }
 
 /// The files of snapshots under way, and whatever else is not the backend.
@@ -122,6 +127,34 @@ fn boot_removes_unfinished_snapshots_and_nothing_else() {
     }
     drop(open(&dir));
     assert_eq!(exports(&snap), ["export-notes", "other.tmp"]);
+}
+
+#[test]
+fn a_founder_that_crashed_while_it_wrote_the_first_members_writes_them_again() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let member = |name: &str, port: u16| InitialMember {
+        name: name.into(),
+        peer_urls: vec![format!("http://localhost:{port}")],
+    };
+    let config = Config {
+        data_dir: dir.path().join("data"),
+        initial_cluster: vec![member("default", 2380), member("other", 2381)],
+        ..Config::default()
+    };
+    let (metadata, founders) = join::founders(&config);
+    let first: Vec<_> = membership::first_entries(founders).iter().map(to_wal_entry).collect();
+    let data_dir = DataDir::open(&disk::disk(), &config.data_dir).expect("a directory");
+    let options = WalOptions { segment_bytes: config.wal_segment_bytes };
+    let mark = Mark::default();
+    let wal = Wal::create(disk::disk(), &data_dir.wal(), metadata, &mark, options);
+    let mut wal = wal.expect("a log");
+    wal.append(&first[..1], None).and_then(|()| wal.sync()).expect("the disk works");
+    drop((wal, data_dir));
+    for _ in 0..2 {
+        let booted = boot::boot(config.clone(), Halt::new(Stop::new())).now_or_never();
+        let node = booted.expect("asks nobody").expect("a log").node;
+        assert_eq!((node.committed(), node.log().last()), (2, 2));
+    }
 }
 
 async fn wait(mut is_so: impl FnMut() -> bool) {

@@ -8,12 +8,12 @@ use crate::support::api::bytes;
 use crate::support::{Api, Cluster, Node, Options, node::free_address, wait};
 
 /// All members but this one.
-fn others(n: usize) -> Vec<usize> {
+pub(crate) fn others(n: usize) -> Vec<usize> {
     (0..3).filter(|other| *other != n).collect()
 }
 
 /// Puts until it works: after a leader has gone, a request may time out.
-async fn put_until_done(cluster: &Cluster, among: &[usize], key: &str, value: &str) {
+pub(crate) async fn put_until_done(cluster: &Cluster, among: &[usize], key: &str, value: &str) {
     wait::until_async("a put to work", || async {
         for n in among {
             let put = pb::PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
@@ -26,7 +26,7 @@ async fn put_until_done(cluster: &Cluster, among: &[usize], key: &str, value: &s
     .await;
 }
 
-async fn members(api: &Api) -> Vec<pb::Member> {
+pub(crate) async fn members(api: &Api) -> Vec<pb::Member> {
     let listed = api.cluster().member_list(pb::MemberListRequest::default()).await;
     listed.expect("a list").into_inner().members
 }

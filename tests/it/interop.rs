@@ -10,7 +10,7 @@ use reseed_core::testing::oracle::Oracle;
 
 use crate::kv;
 use crate::support::ctl::{Running, run};
-use crate::support::{Api, Node, Options, tools, wait};
+use crate::support::{Api, Node, Options, node::free_address, tools, wait};
 
 /// reseed and etcd, if etcd and etcdctl are installed.
 fn both(test: &str) -> Option<[Node; 2]> {
@@ -284,6 +284,128 @@ fn status_and_members() {
         (cells.len(), cells[1].clone(), cells[2].clone(), cells.last().cloned())
     });
     assert_eq!(members[0], members[1]);
+}
+
+/// What a command about members says, in an order that does not depend on ids.
+fn about_members(node: &Node, joiner: &Node, args: &[&str]) -> String {
+    let mut text = without_ids(&run(node, args, ""));
+    for (address, name) in [
+        (node.address(), "OLD"),
+        (node.peer_address(), "OLD-PEER"),
+        (joiner.address(), "NEW"),
+        (joiner.peer_address(), "NEW-PEER"),
+    ] {
+        text = text.replace(&address.to_string(), name);
+    }
+    let sorted_cluster = |line: &str| match line.split_once("ETCD_INITIAL_CLUSTER=") {
+        Some((_, cluster)) => {
+            let mut members: Vec<&str> = cluster.trim_matches('"').split(',').collect();
+            members.sort_unstable();
+            members.join(",")
+        }
+        None => line.to_owned(),
+    };
+    let mut lines: Vec<String> = text.lines().map(sorted_cluster).collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+/// Ids as etcdctl prints them, replaced with what they are padded by.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() >= 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    let masked = words.map(|word| {
+        let mut parts = word.split_inclusive([',', '\n']);
+        parts
+            .by_ref()
+            .map(|part| {
+                let bare = part.trim_end_matches([',', '\n']);
+                if is_id(bare) { part.replace(bare, "ID") } else { part.to_owned() }
+            })
+            .collect::<String>()
+    });
+    masked.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn members_added_promoted_and_removed() {
+    let test = "members_added_promoted_and_removed";
+    if !tools::present(test, &["etcd", "etcdctl"]) {
+        return;
+    }
+    let said = [false, true].map(|etcd| {
+        let node = Node::start_with(member_options(etcd, "one", &[]));
+        let mut joiner = Node::prepare(member_options(etcd, "two", &[&node]));
+        change_members(&node, &mut joiner)
+    });
+    for (ours, theirs) in said[0].iter().zip(&said[1]) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(said[0].len(), said[1].len());
+}
+
+/// How the first member of a cluster is started, or one that joins it.
+fn member_options(etcd: bool, name: &str, running: &[&Node]) -> Options {
+    let peer = free_address();
+    let own = (name, peer);
+    let others = running.iter().map(|node| ("one", node.peer_address()));
+    let named = others.chain([own]).map(|(name, peer)| format!("{name}=http://{peer}"));
+    let flags = [
+        format!("--initial-cluster={}", named.collect::<Vec<_>>().join(",")),
+        format!("--initial-advertise-peer-urls=http://{peer}"),
+        format!("--initial-cluster-state={}", if running.is_empty() { "new" } else { "existing" }),
+    ];
+    let (name, peer) = (Some(name.to_owned()), Some(peer));
+    Options { flags: flags.to_vec(), etcd, name, peer, ..Options::default() }
+}
+
+/// Adds the joiner as a learner, promotes it, removes it, with mistakes on the way.
+fn change_members(node: &Node, joiner: &mut Node) -> Vec<String> {
+    let mut said = Vec::new();
+    let url = format!("--peer-urls=http://{}", joiner.peer_address());
+    let say = |joiner: &Node, args: &[&str]| {
+        format!("{args:?}\n{}", about_members(node, joiner, args))
+            .replace(&joiner.peer_address().to_string(), "NEW-PEER")
+    };
+    for wrong in [
+        &["member", "add"][..],
+        &["member", "add", "two"],
+        &["member", "add", "two", "--peer-urls=two"],
+        &["member", "remove"],
+        &["member", "remove", "zz"],
+        &["member", "remove", "99"],
+        &["member", "promote", "99"],
+        &["member", "update", "99", &url],
+    ] {
+        said.push(say(joiner, wrong));
+    }
+    said.push(say(joiner, &["member", "add", "two", "--learner", &url]));
+    said.push(say(joiner, &["member", "list"]));
+    said.push(say(joiner, &["member", "add", "again", "--learner", &url]));
+    said.push(say(joiner, &["member", "add", "more", "--learner", "--peer-urls=http://c:1"]));
+    let listed = run(node, &["member", "list"], "");
+    let line = listed.lines().find(|line| line.contains("unstarted")).expect("the learner");
+    let id = line.split(',').next().expect("its id").to_owned();
+    let about =
+        |joiner: &Node, command: &str| say(joiner, &["member", command, &id]).replace(&id, "ID");
+    said.push(about(joiner, "promote"));
+    joiner.launch();
+    wait::until("the learner to run", || {
+        (!run(node, &["member", "list"], "").contains("unstarted")).then_some(())
+    });
+    said.push(say(joiner, &["member", "list"]));
+    said.push(run(joiner, &["get", "k"], ""));
+    said.push(wait::until("the learner to be in sync", || {
+        Some(about(joiner, "promote")).filter(|said| !said.contains("in sync with leader"))
+    }));
+    said.push(about(joiner, "promote"));
+    said.push(say(joiner, &["member", "list"]));
+    said.push(wait::until("both to be connected for a while", || {
+        Some(about(joiner, "remove")).filter(|said| !said.contains("unhealthy cluster"))
+    }));
+    said.push(about(joiner, "remove"));
+    said.push(say(joiner, &["member", "list"]));
+    said
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod interop;
 mod kv;
 mod lease;
 mod maintenance;
+mod members;
 mod restart;
 mod support;
 mod tidy;

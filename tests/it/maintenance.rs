@@ -44,9 +44,6 @@ async fn the_one_member_is_listed() {
     assert_eq!((member.id, member.name.as_str()), (header.member_id, "default"));
     assert_eq!(member.client_ur_ls, [node.endpoint()]);
     assert_eq!(member.peer_ur_ls.len(), 1);
-    let add = pb::MemberAddRequest::default();
-    let refused = api.cluster().member_add(add).await.expect_err("one member");
-    assert_eq!(refused.code(), Code::Unimplemented);
 }
 
 #[tokio::test]

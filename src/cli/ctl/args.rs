@@ -274,6 +274,27 @@ pub(super) enum MemberVerb {
         #[arg(long, default_value = "l")]
         consistency: String,
     },
+    /// Adds a member into the cluster
+    Add {
+        args: Vec<String>,
+        /// Comma separated peer URLs for the new member.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+        /// Indicates if the new member is raft learner
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Removes a member from the cluster
+    Remove { args: Vec<String> },
+    /// Updates a member in the cluster
+    Update {
+        args: Vec<String>,
+        /// Comma separated peer URLs for the updated member.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+    },
+    /// Promotes a non-voting member in the cluster
+    Promote { args: Vec<String> },
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -2,12 +2,13 @@
 //!
 //! Here: connecting, running a command, and turning what went wrong into etcdctl's words and exit
 //! codes. Reading the command line is `args`, printing is `print`, each family of commands has a
-//! file. Absent until their services are: users and roles, locks, elections, members' changes.
+//! file. Absent until their services are: users and roles, locks, elections.
 
 mod args;
 mod endpoint;
 mod kv;
 mod lease;
+mod member;
 mod print;
 mod snapshot;
 mod text;
@@ -18,11 +19,11 @@ use std::{io::Write as _, time::Duration};
 
 use reseed_client::{Client, ClientOptions};
 use reseed_proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, CompactionRequest, MemberListRequest, alarm_request::AlarmAction,
+    AlarmRequest, AlarmResponse, CompactionRequest, alarm_request::AlarmAction,
 };
 
 use self::{
-    args::{AlarmVerb, EndpointVerb, Global, MemberVerb, Parsed, SnapshotVerb, Verb},
+    args::{AlarmVerb, EndpointVerb, Global, Parsed, SnapshotVerb, Verb},
     print::{Answer, Format, Style},
 };
 use super::Invocation;
@@ -122,7 +123,7 @@ async fn carry_out(global: Global, verb: Verb, invocation: &Invocation) -> Resul
         Verb::Watch(args) => watch::run(&session, args, &invocation.env).await,
         Verb::Compaction { args, physical } => compact(&session, &args, physical).await,
         Verb::Lease(verb) => lease::run(&session, verb).await,
-        Verb::Member(MemberVerb::List { consistency, .. }) => members(&session, &consistency).await,
+        Verb::Member(verb) => member::run(&session, verb).await,
         Verb::Endpoint(EndpointVerb::Health { cluster }) => {
             endpoint::health(&session, cluster).await
         }
@@ -198,12 +199,6 @@ async fn compact(session: &Session, args: &[String], physical: bool) -> Result<(
     let revision = text::parse_int(revision, 10).map_err(CtlError::general)?;
     session.client.compact(CompactionRequest { revision, physical }).await?;
     write_out(format!("compacted revision {revision}\n"))
-}
-
-async fn members(session: &Session, consistency: &str) -> Result<(), CtlError> {
-    let linearizable = kv::is_linearizable(consistency)?;
-    let response = session.client.member_list(MemberListRequest { linearizable }).await?;
-    session.show(&Answer::Members(response))
 }
 
 async fn alarm_list(session: &Session) -> Result<(), CtlError> {

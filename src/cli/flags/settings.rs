@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reseed_server::{AutoCompaction, Config, InitialMember};
+use reseed_server::{AutoCompaction, Config, InitialClusterState, InitialMember};
 
 use super::{FlagError, Values, duration};
 
@@ -67,7 +67,6 @@ fn config_of(values: &Values) -> Result<Config, FlagError> {
         "" => PathBuf::from(format!("{name}.reseed")),
         path => PathBuf::from(path),
     };
-    check_cluster_state(values, &data_dir)?;
     let peer_urls = list(values.text("initial-advertise-peer-urls"));
     let defaults = Config::default();
     Ok(Config {
@@ -79,6 +78,10 @@ fn config_of(values: &Values) -> Result<Config, FlagError> {
         listen_metrics_urls: list(values.text("listen-metrics-urls")),
         listen_peer_urls: list(values.text("listen-peer-urls")),
         initial_advertise_peer_urls: peer_urls,
+        initial_cluster_state: initial_cluster_state(values)?,
+        force_new_cluster: values.switch("force-new-cluster"),
+        strict_reconfig_check: values.switch("strict-reconfig-check"),
+        max_learners: count(values, "max-learners")?,
         initial_cluster_token: values.text("initial-cluster-token").to_owned(),
         heartbeat_interval: Duration::from_millis(count(values, "heartbeat-interval")?),
         election_timeout: Duration::from_millis(count(values, "election-timeout")?),
@@ -137,16 +140,10 @@ fn count<T: TryFrom<i64>>(values: &Values, name: &'static str) -> Result<T, Flag
     })
 }
 
-/// `existing` means to start from a data directory: there is no other member to learn from.
-fn check_cluster_state(values: &Values, data_dir: &std::path::Path) -> Result<(), FlagError> {
+fn initial_cluster_state(values: &Values) -> Result<InitialClusterState, FlagError> {
     match values.text("initial-cluster-state") {
-        "new" => Ok(()),
-        "existing" if data_dir.join("member").exists() => Ok(()),
-        "existing" => Err(FlagError::senseless(format!(
-            "--initial-cluster-state=existing, but there is no member in {}, and joining a \
-             running cluster is not supported yet",
-            data_dir.display()
-        ))),
+        "new" => Ok(InitialClusterState::New),
+        "existing" => Ok(InitialClusterState::Existing),
         other => Err(FlagError::unreadable(format!(
             "invalid value {other:?} for flag -initial-cluster-state: invalid value {other:?}"
         ))),

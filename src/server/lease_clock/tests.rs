@@ -39,13 +39,6 @@ impl Log for Held {
     }
 }
 
-impl LeaseClock {
-    /// A clock of nothing, for tests of what holds one.
-    pub(crate) fn idle() -> Self {
-        Self::over(Arc::new(Held::default()), member(0), [])
-    }
-}
-
 impl Held {
     /// Applies the oldest proposal, as the machine would, and answers it.
     fn apply(&self, clock: &LeaseClock) -> Option<Request> {

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reseed_core::error::Error;
-use reseed_core::id::{LeaseId, MemberId, Millis};
+use reseed_core::id::{LeaseId, Millis};
 use reseed_core::lease::expiry::TimeLeft;
 use reseed_proto::peer::{LeaseQuestion, peer_client::PeerClient};
 use reseed_rt::clock;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use super::Peers;
 use super::stream::Route;
-use crate::boot;
 use crate::state::State;
 
 /// Between two questions.
@@ -30,13 +30,14 @@ type Way = (Route, PeerClient<Channel>);
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
     state: Arc<State>,
+    peers: Peers,
     /// The connection to the last one asked.
     known: Arc<Mutex<Option<Way>>>,
 }
 
 impl Leader {
-    pub(crate) fn new(state: Arc<State>) -> Self {
-        Self { state, known: Arc::default() }
+    pub(crate) fn new(state: Arc<State>, peers: Peers) -> Self {
+        Self { state, peers, known: Arc::default() }
     }
 
     /// Whether this member itself leads.
@@ -123,10 +124,7 @@ impl Leader {
         {
             return Some((route.clone(), client.clone()));
         }
-        let machine = self.state.machine.read();
-        let member = machine.members.get(MemberId(id))?;
-        let route = boot::route(&self.state, member);
-        drop(machine);
+        let route = self.peers.route(id)?;
         let client = route.client(&route.url(0));
         *known = Some((route.clone(), client.clone()));
         Some((route, client))

@@ -10,7 +10,8 @@
 //!   raft made them. A peer that does not keep up loses messages; it never holds up the driver.
 //!   Raft is built for loss: what was dropped is sent again once the peer answers.
 //! * **No stranger is listened to.** A stream names its cluster, its sender and whom it means;
-//!   anything else than what this member believes is refused with a reason both sides log.
+//!   anything else than what this member believes is refused with a reason both sides log. A
+//!   member that was removed is told so.
 //! * **Nothing from a peer can panic.** What does not decode, or what raft would choke on
 //!   (`raft-proto`'s `validate`), ends the stream.
 //! * **Silence is noticed.** The receiver says regularly that it takes what comes; a stream whose
@@ -19,16 +20,16 @@
 //!
 //! ADR 006 says why gRPC.
 
+pub(crate) mod ask;
 mod leader;
-mod outbox;
+pub(crate) mod outbox;
 mod service;
 mod snapshot;
 mod stream;
 
 pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
-pub(crate) use service::PeerService;
-pub(crate) use stream::Route;
+pub(crate) use service::{Door, PeerService};
 
 use std::path::PathBuf;
 
@@ -68,6 +69,9 @@ mod header {
     pub(super) const FROM: &str = "reseed-from";
     /// The id of the member that is meant.
     pub(super) const TO: &str = "reseed-to";
+    /// Where the sender listens for peers, with commas: who is addressed by a member that it does
+    /// not know yet, or no longer at this place, can answer.
+    pub(super) const URLS: &str = "reseed-peer-urls";
     /// The version of what is sent.
     pub(super) const VERSION: &str = "reseed-peer-version";
 }

@@ -1,55 +1,182 @@
 //! Where the driver leaves messages for other members: one bounded queue each, never waited for.
+//!
+//! Who the other members are changes while this one runs. A route is there for every member but
+//! this one, and for whoever has called from this cluster without being known as a member yet: a
+//! leader that this member has not heard of must get its answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use raft::eraftpb::{Message, MessageType};
+use reseed_core::cluster::Members;
 use reseed_rt::chan::{self, Sender};
+use reseed_rt::clock::Instant;
 use reseed_rt::task::{self, Stop, Task};
 
 use super::PeerEvent;
 use super::snapshot::Transfer;
 use super::stream::{Route, Sending};
+use crate::membership::Departure;
 use crate::state::State;
 
 /// Turns of the driver whose messages may wait for one member.
 const TURNS_MAX: usize = 512;
+/// Routes to callers that are no known members, at most.
+const CALLERS_MAX: usize = 16;
 
-/// The way to all other members.
-#[derive(Debug, Default)]
-pub(crate) struct Peers {
-    outboxes: BTreeMap<u64, Outbox>,
-}
+/// A peer that answers nothing for so many election timeouts is connected to anew.
+const SILENT_ELECTIONS: u32 = 3;
 
 /// What a stream, or a transfer of a snapshot, needs of its member.
 #[derive(Clone, Debug)]
 pub(crate) struct Home {
+    /// Its state, to make snapshots of, and its settings.
     pub(crate) state: Arc<State>,
+    /// Hears what is lost.
     pub(crate) driver: Sender<PeerEvent>,
+    /// Hears that peers refuse this member for good.
+    pub(crate) departure: Departure,
+    /// Ends all streams.
     pub(crate) stop: Stop,
 }
 
+/// The queues to all other members.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    home: Arc<Home>,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    own_urls: Vec<String>,
+    outboxes: BTreeMap<u64, Outbox>,
+    removed: BTreeSet<u64>,
+    tasks: Vec<Task<()>>,
+}
+
+/// One queue.
 #[derive(Debug)]
 struct Outbox {
-    queue: Sender<Vec<Message>>,
-    route: Route,
-    home: Home,
+    urls: Vec<String>,
+    messages: Sender<Vec<Message>>,
+    link: Link,
+    stop: Stop,
+    is_member: bool,
+}
+
+/// Since when a stream stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link(Arc<Mutex<Option<Instant>>>);
+
+impl Link {
+    pub(super) fn set_up(&self, is_up: bool) {
+        *self.0.lock() = is_up.then(Instant::now);
+    }
+
+    fn up_for(&self) -> Option<Duration> {
+        self.0.lock().map(Instant::elapsed)
+    }
 }
 
 impl Peers {
-    /// Starts a stream to each of `routes`; they end with the member.
-    pub(crate) fn connect(home: &Home, routes: Vec<Route>) -> (Self, Vec<Task<()>>) {
-        let mut peers = Self::default();
-        let tasks = routes.into_iter().map(|route| peers.open(home.clone(), route)).collect();
-        (peers, tasks)
+    /// Nobody yet.
+    pub(crate) fn new(home: Home) -> Self {
+        let own_urls = home.state.config.initial_advertise_peer_urls.clone();
+        let table = Table { own_urls, ..Table::default() };
+        Self { home: Arc::new(home), table: Arc::new(Mutex::new(table)) }
     }
 
-    fn open(&mut self, home: Home, route: Route) -> Task<()> {
-        let (queue, waiting) = chan::bounded("peer", TURNS_MAX);
-        let sending = Sending { route: route.clone(), waiting, driver: home.driver.clone() };
-        let stop = home.stop.clone();
-        self.outboxes.insert(route.to, Outbox { queue, route, home });
-        task::spawn("peer", sending.run(stop))
+    /// Makes the routes those of `members`. Those to other callers stay, unless they were removed.
+    pub(crate) fn follow(&self, members: &Members) {
+        let me = self.home.state.member_id;
+        let mut table = self.table.lock();
+        let table = &mut *table;
+        table.tasks.retain(|task| !task.is_finished());
+        table.removed = members.removed().map(|id| id.0).collect();
+        if let Some(record) = members.iter().find(|member| member.id == me) {
+            table.own_urls.clone_from(&record.peer_urls);
+        }
+        for member in members.iter().filter(|member| member.id != me) {
+            self.connect(table, member.id, &member.peer_urls, true);
+        }
+        let is_removed = |id: &u64| table.removed.contains(id);
+        for id in table.outboxes.keys().copied().filter(is_removed).collect::<Vec<_>>() {
+            if let Some(outbox) = table.outboxes.remove(&id) {
+                outbox.stop.cancel();
+            }
+        }
+    }
+
+    /// Somebody of this cluster calls: who is no member as far as this one knows gets a route, too.
+    pub(super) fn answer_to(&self, caller: u64, urls: &[String]) {
+        let mut table = self.table.lock();
+        let strangers = table.outboxes.values().filter(|outbox| !outbox.is_member).count();
+        let is_known = table.outboxes.contains_key(&caller);
+        if !is_known
+            && caller != self.home.state.member_id
+            && !urls.is_empty()
+            && strangers < CALLERS_MAX
+        {
+            self.connect(&mut table, caller, urls, false);
+        }
+    }
+
+    fn connect(&self, table: &mut Table, to: u64, urls: &[String], is_member: bool) {
+        if let Some(outbox) = table.outboxes.get_mut(&to) {
+            outbox.is_member |= is_member;
+            if outbox.urls == urls {
+                return;
+            }
+            outbox.stop.cancel();
+            // What the old stream had not sent is lost; a driver that is too busy to hear it finds
+            // out by the answers that do not come.
+            let _full = self.home.driver.try_send(PeerEvent::Unreachable(to));
+        }
+        let (messages, waiting) = chan::bounded("peer", TURNS_MAX);
+        let (stop, link) = (self.home.stop.child_token(), Link::default());
+        let sending = Sending {
+            route: self.route_to(table, to, urls),
+            waiting,
+            driver: self.home.driver.clone(),
+            link: link.clone(),
+            departure: self.home.departure.clone(),
+        };
+        table.tasks.push(task::spawn("peer", sending.run(stop.clone())));
+        table.outboxes.insert(to, Outbox { urls: urls.to_vec(), messages, link, stop, is_member });
+    }
+
+    fn route_to(&self, table: &Table, to: u64, urls: &[String]) -> Route {
+        Route {
+            cluster: self.home.state.cluster_id,
+            from: self.home.state.member_id,
+            to,
+            own_urls: table.own_urls.clone(),
+            urls: urls.to_vec(),
+            silence_max: self.home.state.config.election_timeout * SILENT_ELECTIONS,
+        }
+    }
+
+    /// The way to a member.
+    pub(crate) fn route(&self, to: u64) -> Option<Route> {
+        let table = self.table.lock();
+        let outbox = table.outboxes.get(&to)?;
+        Some(self.route_to(&table, to, &outbox.urls))
+    }
+
+    /// Who is connected, and for how long.
+    pub(crate) fn connected(&self) -> BTreeMap<u64, Duration> {
+        let table = self.table.lock();
+        let up =
+            table.outboxes.iter().filter_map(|(id, outbox)| Some((*id, outbox.link.up_for()?)));
+        up.collect()
+    }
+
+    /// Whether this one was a member once.
+    pub(super) fn is_removed(&self, id: u64) -> bool {
+        self.table.lock().removed.contains(&id)
     }
 
     /// Leaves messages for their receivers, in order. Returns whom some could not be left for.
@@ -57,27 +184,40 @@ impl Peers {
         for snapshot in messages.extract_if(.., |message| is_snapshot(message)) {
             self.send_snapshot(snapshot);
         }
-        let queue = |to| self.outboxes.get(&to).map(|outbox| &outbox.queue);
-        by_receiver(messages)
-            .into_iter()
-            .filter_map(|(to, messages)| {
-                let left = queue(to).is_some_and(|queue| queue.try_send(messages).is_ok());
-                (!left).then_some(to)
-            })
-            .collect()
+        let mut lost = Vec::new();
+        if messages.is_empty() {
+            return lost;
+        }
+        let table = self.table.lock();
+        for (to, messages) in by_receiver(messages) {
+            let outbox = table.outboxes.get(&to);
+            if outbox.is_none_or(|outbox| outbox.messages.try_send(messages).is_err()) {
+                lost.push(to);
+            }
+        }
+        lost
     }
 
     /// Raft sends a member one snapshot at a time: none before it hears what became of the last.
     fn send_snapshot(&self, message: Message) {
         let to = message.to;
-        let Some(outbox) = self.outboxes.get(&to) else { return };
-        let Home { state, driver, stop } = outbox.home.clone();
-        let transfer = Transfer { route: outbox.route.clone(), state, message };
+        let Some(route) = self.route(to) else { return };
+        let Home { state, driver, stop, .. } = (*self.home).clone();
+        let transfer = Transfer { route, state, message };
         drop(task::spawn("snapshot", async move {
             let Some(arrived) = stop.run_until_cancelled(transfer.run()).await else { return };
             // The driver may be gone; then nobody needs to know.
             let _gone = driver.send(PeerEvent::SnapshotSent { to, arrived }).await;
         }));
+    }
+
+    /// Returns once all streams have ended, which they do when they are told to stop.
+    pub(crate) async fn ended(&self) {
+        let tasks = std::mem::take(&mut self.table.lock().tasks);
+        for task in tasks {
+            // One that ended early has nothing left to do.
+            let _ended = task.await;
+        }
     }
 }
 
@@ -94,17 +234,73 @@ fn by_receiver(messages: Vec<Message>) -> BTreeMap<u64, Vec<Message>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use reseed_proto::log::member_change::Change;
+
     use super::*;
+    use crate::membership::tests::Applied;
+
+    /// The routes of a member, whose streams end at once.
+    pub(crate) fn peers() -> Peers {
+        let (driver, _) = chan::bounded("driver", 8);
+        let stop = Stop::new();
+        stop.cancel();
+        let dir = tempfile::TempDir::new().expect("a temporary directory");
+        let state = crate::tests::open(&dir).state;
+        Peers::new(Home { state, driver, departure: Departure::default(), stop })
+    }
 
     fn message(to: u64, index: u64) -> Message {
         Message { to, index, ..Message::default() }
     }
 
     #[test]
-    fn messages_are_sorted_by_receiver_and_keep_their_order() {
-        let sorted = by_receiver(vec![message(2, 1), message(3, 2), message(2, 3)]);
-        let indexes = |to| sorted[&to].iter().map(|message| message.index).collect::<Vec<_>>();
-        assert_eq!((indexes(2), indexes(3)), (vec![1, 3], vec![2]));
+    fn messages_keep_their_order_and_a_full_queue_loses_the_newest() {
+        let peers = peers();
+        let (messages, mut waiting) = chan::bounded("peer", 1);
+        let (link, stop) = (Link::default(), Stop::new());
+        let outbox = Outbox { urls: vec![], messages, link, stop, is_member: true };
+        peers.table.lock().outboxes.insert(2, outbox);
+        assert!(peers.send(vec![message(2, 1), message(2, 2)]).is_empty());
+        assert_eq!(peers.send(vec![message(2, 3), message(9, 1)]), [2, 9]);
+        let left = waiting.try_recv().expect("one turn's messages");
+        assert_eq!(left.iter().map(|message| message.index).collect::<Vec<_>>(), [1, 2]);
+        assert!(waiting.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn routes_follow_the_members_and_callers_get_one_too() {
+        let peers = peers();
+        let routes = || peers.table.lock().outboxes.keys().copied().collect::<Vec<_>>();
+        let mut log = Applied::default();
+        log.add(&[peers.home.state.member_id, 2]);
+        peers.follow(log.members());
+        log.add(&[3]);
+        peers.follow(log.members());
+        assert_eq!(routes(), [2, 3]);
+        peers.answer_to(7, &["http://7:1".into()]);
+        assert_eq!(routes(), [2, 3, 7]);
+        // It may be behind in the log: that 7 is not in it proves nothing.
+        peers.follow(log.members());
+        assert_eq!(routes(), [2, 3, 7]);
+        assert_eq!(peers.route(7).map(|route| route.urls), Some(vec!["http://7:1".into()]));
+        for n in 100..200 {
+            peers.answer_to(n, &["http://x:1".into()]);
+        }
+        assert_eq!(routes().len(), 2 + CALLERS_MAX);
+        assert!(peers.connected().is_empty());
+        peers.ended().await;
+    }
+
+    #[tokio::test]
+    async fn who_is_removed_loses_its_route_for_ever() {
+        let peers = peers();
+        let mut log = Applied::default();
+        log.add(&[0xa, 2, 3]);
+        peers.follow(log.members());
+        assert!(peers.route(2).is_some() && !peers.is_removed(2));
+        log.change(Change::Remove(2)).expect("is allowed");
+        peers.follow(log.members());
+        assert!(peers.route(2).is_none() && peers.is_removed(2) && !peers.is_removed(3));
     }
 }

@@ -8,9 +8,11 @@ use futures::stream::{self, BoxStream};
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use reseed_core::id::LeaseId;
+use reseed_proto::log::MemberChange;
 use reseed_proto::peer::{
-    LeaseQuestion, LeaseRenewed, LeaseTimeLeft, RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer,
-    SnapshotPart, SnapshotTaken, peer_server::Peer,
+    ChangedMembers, ClusterMembers, LeaseQuestion, LeaseRenewed, LeaseTimeLeft, MembersQuestion,
+    RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken,
+    peer_server::Peer,
 };
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
@@ -18,34 +20,41 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::snapshot::Receiving;
-use super::{PEER_VERSION, PeerEvent, RECEIVED_BYTES_MAX, header};
+use super::{PEER_VERSION, PeerEvent, Peers, RECEIVED_BYTES_MAX, header};
 use crate::lease_clock::LeaseClock;
+use crate::membership::{Changer, REMOVED};
+use crate::rpc::status;
 
 /// Batches are answered this often.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes what peers send.
+/// Who is let in, and where what it says goes.
 #[derive(Clone, Debug)]
-pub(crate) struct PeerService {
+pub(crate) struct Door {
     /// The cluster this member is of.
     pub(crate) cluster: u64,
     /// This member.
     pub(crate) member: u64,
+    /// Who was removed, and the ways to answer.
+    pub(crate) peers: Peers,
     /// Who wants to know.
-    driver: Sender<PeerEvent>,
+    pub(crate) driver: Sender<PeerEvent>,
+}
+
+/// Takes what peers send.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerService {
+    door: Door,
+    changer: Changer,
     snapshots: Receiving,
     leases: LeaseClock,
 }
 
 impl PeerService {
-    /// The service of a member whose backend is the file `db`.
-    pub(crate) fn new(
-        (cluster, member): (u64, u64),
-        driver: Sender<PeerEvent>,
-        db: PathBuf,
-        leases: LeaseClock,
-    ) -> Self {
-        Self { cluster, member, driver, snapshots: Receiving::new(db), leases }
+    /// The service behind `door` of the member whose backend is the file `db`; `changer` knows its
+    /// members and how they change, `leases` its leases.
+    pub(crate) fn new(door: Door, changer: Changer, db: PathBuf, leases: LeaseClock) -> Self {
+        Self { door, changer, snapshots: Receiving::new(db), leases }
     }
 
     /// As a service for the listener.
@@ -53,7 +62,9 @@ impl PeerService {
         reseed_proto::peer::peer_server::PeerServer::new(self)
             .max_decoding_message_size(RECEIVED_BYTES_MAX)
     }
+}
 
+impl Door {
     /// The sender's id, if it means this member of this cluster.
     fn check(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         let text = |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -61,12 +72,7 @@ impl PeerService {
             u64::from_str_radix(text(name), 16)
                 .map_err(|_| Status::invalid_argument(format!("{name} is missing or no id")))
         };
-        let version = text(header::VERSION);
-        if version != PEER_VERSION {
-            return Err(Status::failed_precondition(format!(
-                "this member speaks peer version {PEER_VERSION}, not {version:?}"
-            )));
-        }
+        check_version(metadata)?;
         let (cluster, to) = (id(header::CLUSTER)?, id(header::TO)?);
         if cluster != self.cluster {
             return Err(Status::failed_precondition(format!(
@@ -81,8 +87,29 @@ impl PeerService {
                 self.member
             )));
         }
-        id(header::FROM)
+        let from = id(header::FROM)?;
+        self.check_member(from)?;
+        let urls = text(header::URLS).split(',').filter(|url| !url.is_empty());
+        let urls: Vec<String> = urls.map(str::to_owned).collect();
+        self.peers.answer_to(from, &urls);
+        Ok(from)
     }
+
+    /// Who was removed is told so, with a code that nothing else is refused with.
+    fn check_member(&self, from: u64) -> Result<(), Status> {
+        if self.peers.is_removed(from) { Err(Status::permission_denied(REMOVED)) } else { Ok(()) }
+    }
+}
+
+fn check_version(metadata: &MetadataMap) -> Result<(), Status> {
+    let version = metadata.get(header::VERSION).and_then(|value| value.to_str().ok());
+    let version = version.unwrap_or("");
+    if version != PEER_VERSION {
+        return Err(Status::failed_precondition(format!(
+            "this member speaks peer version {PEER_VERSION}, not {version:?}"
+        )));
+    }
+    Ok(())
 }
 
 impl PeerService {
@@ -101,7 +128,7 @@ struct Incoming {
     taken: u64,
     told: u64,
     answered: Instant,
-    driver: Sender<PeerEvent>,
+    door: Door,
 }
 
 impl Incoming {
@@ -131,11 +158,13 @@ impl Incoming {
     }
 
     async fn hand_on(&self, batch: &RaftBatch) -> Result<(), Status> {
+        // It may have been removed since the stream began.
+        self.door.check_member(self.from)?;
         let messages = decode(batch, self.from).inspect_err(|status| {
             let from = format_args!("{:x}", self.from);
             tracing::warn!(from, reason = status.message(), "refused a peer's messages");
         })?;
-        let handed = self.driver.send(PeerEvent::Received(messages)).await;
+        let handed = self.door.driver.send(PeerEvent::Received(messages)).await;
         handed.map_err(|_closed| Status::unavailable("this member stops"))
     }
 }
@@ -167,14 +196,14 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<RaftBatch>>,
     ) -> Result<Response<Self::RaftStream>, Status> {
-        let from = self.check(request.metadata())?;
+        let from = self.door.check(request.metadata())?;
         let incoming = Incoming {
             from,
             batches: request.into_inner(),
             taken: 0,
             told: 0,
             answered: Instant::now(),
-            driver: self.driver.clone(),
+            door: self.door.clone(),
         };
         let answers = stream::unfold(Some(incoming), |incoming| async { incoming?.take().await });
         Ok(Response::new(answers.boxed()))
@@ -184,7 +213,7 @@ impl Peer for PeerService {
         &self,
         request: Request<SnapshotOffer>,
     ) -> Result<Response<SnapshotHeld>, Status> {
-        self.check(request.metadata())?;
+        self.door.check(request.metadata())?;
         let bytes = self.snapshots.held(request.get_ref())?;
         Ok(Response::new(SnapshotHeld { bytes }))
     }
@@ -193,8 +222,8 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<SnapshotTaken>, Status> {
-        let from = self.check(request.metadata())?;
-        self.snapshots.receive(request.into_inner(), from, &self.driver).await?;
+        let from = self.door.check(request.metadata())?;
+        self.snapshots.receive(request.into_inner(), from, &self.door.driver).await?;
         Ok(Response::new(SnapshotTaken {}))
     }
 
@@ -202,7 +231,7 @@ impl Peer for PeerService {
         &self,
         request: Request<LeaseQuestion>,
     ) -> Result<Response<LeaseRenewed>, Status> {
-        self.check(request.metadata())?;
+        self.door.check(request.metadata())?;
         self.check_primary()?;
         let renewed = self.leases.keep_alive(LeaseId(request.get_ref().id)).await;
         let ttl_secs = renewed.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -214,7 +243,7 @@ impl Peer for PeerService {
         &self,
         request: Request<LeaseQuestion>,
     ) -> Result<Response<LeaseTimeLeft>, Status> {
-        self.check(request.metadata())?;
+        self.door.check(request.metadata())?;
         self.check_primary()?;
         let left = self.leases.time_left(LeaseId(request.get_ref().id));
         Ok(Response::new(LeaseTimeLeft {
@@ -222,6 +251,25 @@ impl Peer for PeerService {
             ttl_secs: left.map_or(0, |left| left.ttl_secs),
             left_millis: left.map_or(0, |left| left.left.0),
         }))
+    }
+
+    async fn members(
+        &self,
+        request: Request<MembersQuestion>,
+    ) -> Result<Response<ClusterMembers>, Status> {
+        check_version(request.metadata())?;
+        let members = self.changer.state.machine.read().members.iter().cloned().collect();
+        Ok(Response::new(ClusterMembers { cluster_id: self.door.cluster, members }))
+    }
+
+    async fn change_members(
+        &self,
+        request: Request<MemberChange>,
+    ) -> Result<Response<ChangedMembers>, Status> {
+        self.door.check(request.metadata())?;
+        let members = self.changer.lead(request.get_ref()).await;
+        let members = members.map_err(|error| status::of(&error))?;
+        Ok(Response::new(ChangedMembers { members }))
     }
 }
 

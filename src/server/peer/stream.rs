@@ -13,9 +13,11 @@ use reseed_rt::net::{ChannelOptions, channel};
 use reseed_rt::task::Stop;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
+use super::outbox::Link;
 use super::{BATCH_BYTES_MAX, PEER_VERSION, PeerEvent, header};
+use crate::membership::Departure;
 
 /// Between two attempts to reach a member.
 const RETRY: Duration = Duration::from_millis(100);
@@ -31,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) from: u64,
     /// The member it leads to.
     pub(crate) to: u64,
+    /// Where this member listens for peers.
+    pub(crate) own_urls: Vec<String>,
     /// Where that one listens for peers; tried in turn.
     pub(crate) urls: Vec<String>,
     /// A stream that is not answered for so long is given up.
@@ -58,6 +62,9 @@ impl Route {
             let value = MetadataValue::try_from(format!("{id:x}"));
             request.metadata_mut().insert(name, value.expect("hexadecimal is ASCII"));
         }
+        if let Ok(urls) = MetadataValue::try_from(self.own_urls.join(",")) {
+            request.metadata_mut().insert(header::URLS, urls);
+        }
         let version = MetadataValue::from_static(PEER_VERSION);
         request.metadata_mut().insert(header::VERSION, version);
         request
@@ -69,6 +76,8 @@ pub(crate) struct Sending {
     pub(super) route: Route,
     pub(super) waiting: Receiver<Vec<Message>>,
     pub(super) driver: Sender<PeerEvent>,
+    pub(super) link: Link,
+    pub(super) departure: Departure,
 }
 
 /// How one stream came to its end.
@@ -93,7 +102,12 @@ impl Sending {
                 () = stop.cancelled() => return,
                 ended = self.one_stream(&url) => ended,
             };
+            self.link.set_up(false);
             let Ended::Broken(status) = ended else { return };
+            if status.code() == Code::PermissionDenied {
+                self.departure.begin();
+                return;
+            }
             // Once a stream has worked, its end is news; before, only the first failure is.
             if !complained || began.elapsed() > self.route.silence_max {
                 tracing::warn!(
@@ -127,6 +141,7 @@ impl Sending {
             Ok(Err(status)) => return Ended::Broken(status),
             Err(elapsed) => return Ended::Broken(Status::unavailable(elapsed.to_string())),
         };
+        self.link.set_up(true);
         tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
         self.feed(&batches, answers).await
     }

@@ -8,7 +8,7 @@
 //!   events ──► Node (pure) ──► WAL append ──► one sync ──► committed ──► apply queue
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,10 +25,11 @@ use reseed_rt::{disk, rng, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 use tokio::sync::oneshot;
 
-use super::node::Node;
+use super::node::{Node, Refused};
 use super::reads::{ReadWaiter, Reads};
 use crate::apply::Committed;
 use crate::halt::Halt;
+use crate::membership::Voters;
 use crate::metrics::Metrics;
 use crate::peer::{PeerEvent, Peers};
 use crate::progress::Progress;
@@ -48,6 +49,15 @@ pub(crate) enum Event {
     Read(ReadWaiter),
     /// Give leadership to this member, or to whoever is furthest.
     HandOver(Option<u64>),
+    /// Change the members by this entry, if this member leads; who waits is under `id`.
+    Change {
+        /// Request id inside the payload.
+        id: u64,
+        /// The entry's data.
+        data: Bytes,
+    },
+    /// Tell how far the members' logs match this leader's, or that it does not lead.
+    Matches(oneshot::Sender<Option<BTreeMap<u64, u64>>>),
     /// Everything up to this entry is durable in the backend: the log before it may go.
     Persisted {
         /// Index of the last entry in the backend file.
@@ -82,6 +92,7 @@ pub(crate) struct Driver {
     pub(crate) events: Receiver<Event>,
     pub(crate) peers: Peers,
     pub(crate) from_peers: Receiver<PeerEvent>,
+    pub(crate) voters: Arc<Voters>,
     pub(crate) apply: Sender<Committed>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) progress: Arc<Progress>,
@@ -136,6 +147,7 @@ impl Driver {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
+                () = self.voters.changed() => {}
                 event = self.from_peers.recv() => self.hear(event)?,
                 // Without a leader, or while one hands over, proposals wait in the queue until
                 // there is one or their callers give up (as etcd does).
@@ -242,6 +254,9 @@ impl Driver {
                 }
                 Event::Read(waiter) => reads.arrive(waiter),
                 Event::HandOver(to) => self.node.hand_over(to),
+                Event::Change { id, data } => self.change(id, data)?,
+                // Whoever asked may have given up.
+                Event::Matches(asked) => _ = asked.send(self.node.matches()),
                 Event::Persisted { index } => turn.persisted = Some(index),
             }
         }
@@ -277,9 +292,42 @@ impl Driver {
         Ok(())
     }
 
+    /// Hands a change of the members to raft; as [`Driver::propose`].
+    fn change(&mut self, id: u64, data: Bytes) -> Result<(), DriverError> {
+        // The change before this one may just have been applied.
+        self.follow_apply()?;
+        let bytes = data.len() + ENTRY_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
+        let refused = match self.wal.reserve(bytes as u64) {
+            Ok(()) => self.node.propose_change(data).err().map(|refused| match refused {
+                Refused::NoLeader => Error::NotLeader,
+                Refused::ChangePending => Error::TooManyRequests,
+            }),
+            Err(wal::WalError::Full) => Some(Error::NoSpace),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(error) = refused {
+            self.waiters.refuse(&[id], &error);
+        }
+        Ok(())
+    }
+
+    /// Tells raft what has been applied, members first: it counts a change as pending until then.
+    fn follow_apply(&mut self) -> Result<(), DriverError> {
+        let applied = self.progress.applied();
+        let members = self.voters.take();
+        if let Some(wanted) = &members {
+            self.node.set_members(wanted)?;
+        }
+        self.node.applied(applied);
+        if members.is_some() {
+            self.node.campaign_if_alone()?;
+        }
+        Ok(())
+    }
+
     /// Carries out outputs until raft has no more.
     async fn carry_out(&mut self, reads: &mut Reads) -> Result<(), DriverError> {
-        self.node.applied(self.progress.applied());
+        self.follow_apply()?;
         while self.node.has_output() {
             let mut output = self.node.output();
             // Before any message leaves: who votes for another must not read as a leader.
@@ -406,7 +454,8 @@ fn to_wal_hard_state(state: &HardState) -> wal::HardState {
     wal::HardState { term: state.term, vote: state.vote, commit: state.commit }
 }
 
-fn to_wal_entry(entry: &Entry) -> WalEntry {
+/// As the log stores it.
+pub(crate) fn to_wal_entry(entry: &Entry) -> WalEntry {
     WalEntry {
         index: entry.index,
         term: entry.term,

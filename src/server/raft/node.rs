@@ -11,10 +11,15 @@
 //! 4. [`Node::persisted`], which may commit the very entries just synced.
 //! 5. `committed` entries are applied.
 
-use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata};
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{
+    ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata,
+};
 use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
 use super::log_view::LogView;
+use crate::membership;
 
 /// What one step of raft wants done.
 #[derive(Debug, Default)]
@@ -51,6 +56,8 @@ pub(crate) struct Persisted {
 pub(crate) enum Refused {
     /// There is no leader to take it, or leadership is being handed over.
     NoLeader,
+    /// Another change of the members is under way.
+    ChangePending,
 }
 
 /// Raft's state machine for this member.
@@ -110,6 +117,26 @@ impl Node {
                 ..Entry::default()
             })
             .collect();
+        self.propose_entries(entries)
+    }
+
+    /// Proposes a change of the members, if this member leads and no other is under way.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was proposed. Raft itself would put an empty entry in its place and
+    /// tell nobody.
+    pub(crate) fn propose_change(&mut self, data: bytes::Bytes) -> Result<(), Refused> {
+        if !self.is_leader() {
+            return Err(Refused::NoLeader);
+        }
+        if self.raw.raft.has_pending_conf() {
+            return Err(Refused::ChangePending);
+        }
+        let entry_type = EntryType::EntryConfChange as i32;
+        self.propose_entries(vec![Entry { entry_type, data, ..Entry::default() }])
+    }
+
+    fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Refused> {
         let message = Message {
             msg_type: MessageType::MsgPropose as i32,
             from: self.raw.raft.id,
@@ -117,6 +144,26 @@ impl Node {
             ..Message::default()
         };
         self.raw.raft.step(message).map_err(|_dropped| Refused::NoLeader)
+    }
+
+    /// The members have changed at apply: raft's configuration is `wanted` from now on.
+    ///
+    /// # Errors
+    /// Raft refuses a change, which one of one member at a time never is.
+    pub(crate) fn set_members(&mut self, wanted: &ConfState) -> raft::Result<()> {
+        assert!(self.pending.is_none(), "the previous output has not been persisted");
+        let now = self.raw.raft.prs().conf().to_conf_state();
+        for step in membership::steps(&now, wanted) {
+            let state = self.raw.apply_conf_change(&step)?;
+            self.raw.mut_store().set_conf_state(state);
+        }
+        Ok(())
+    }
+
+    /// How far each member's log is known to match this leader's; `None` if it does not lead.
+    pub(crate) fn matches(&self) -> Option<BTreeMap<u64, u64>> {
+        let progress = self.raw.raft.prs().iter();
+        self.is_leader().then(|| progress.map(|(id, one)| (*id, one.matched)).collect())
     }
 
     /// Takes a message from another member.

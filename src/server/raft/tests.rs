@@ -111,3 +111,26 @@ fn the_commit_index_is_stored_with_the_next_entries() {
     let output = next_output_with_entries(&mut node);
     assert_eq!(output.hard_state.as_ref().map(|hs| (hs.term, hs.commit)), Some((1, 2)));
 }
+
+#[test]
+fn the_members_decide_who_votes_and_one_change_is_under_way_at_a_time() {
+    let conf_state = |voters: &[u64]| ConfState { voters: voters.to_vec(), ..Default::default() };
+    let change =
+        || Bytes::from(prost::Message::encode_to_vec(&raft::eraftpb::ConfChange::default()));
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.applied(node.committed());
+    assert!(node.leads_alone());
+    node.propose_change(change()).expect("none is under way");
+    assert_eq!(node.propose_change(change()), Err(super::node::Refused::ChangePending));
+    settle(&mut node);
+    assert_eq!(node.propose_change(change()), Err(super::node::Refused::ChangePending));
+    node.set_members(&conf_state(&[ME, ME + 1])).expect("one member more");
+    node.applied(node.committed());
+    assert!(node.is_leader() && !node.leads_alone());
+    let matches = node.matches().expect("it leads");
+    assert_eq!(matches, [(ME, 2), (ME + 1, 0)].into());
+    assert_eq!(node.log().conf_state().voters, [ME, ME + 1]);
+    node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
+    assert!(settle(&mut node).is_empty(), "committed without the other voter");
+}

@@ -2,6 +2,7 @@
 
 use futures::stream::BoxStream;
 use reseed_core::applied::Response as Applied;
+use reseed_core::error::Error;
 use reseed_core::{check, mvcc, quota as cost};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request as Proposed;
@@ -39,6 +40,9 @@ impl Services {
         &self,
         request: pb::RangeRequest,
     ) -> Result<pb::RangeRequest, Status> {
+        if self.state.is_learner() && !request.serializable {
+            return Err(self.refuse(Error::NotSupportedForLearner));
+        }
         check::range(&request).map_err(|error| self.refuse(error))?;
         self.linearize(request.serializable).await?;
         Ok(request)

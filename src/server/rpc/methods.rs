@@ -120,6 +120,14 @@ pub(crate) struct Method {
 }
 
 impl Method {
+    /// Whether a learner serves it; of `Range` it serves the serializable ones.
+    pub(crate) fn is_for_learners(&self) -> bool {
+        matches!(
+            (self.service, self.name),
+            (Service::Maintenance, "Status" | "Snapshot") | (Service::Kv, "Range")
+        )
+    }
+
     /// Counts one that ended with `code`.
     pub(crate) fn handled(&self, metrics: &Metrics, code: tonic::Code) {
         if code == tonic::Code::Ok {

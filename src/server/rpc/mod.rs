@@ -11,6 +11,7 @@ use reseed_rt::task::Stop;
 
 use crate::compactor::Compactor;
 use crate::lease_clock::LeaseClock;
+use crate::membership::Changer;
 use crate::peer::Leader;
 use crate::propose::Proposer;
 use crate::read::ReadIndex;
@@ -41,6 +42,7 @@ pub(crate) struct Services {
     pub(crate) leases: LeaseClock,
     pub(crate) leader: Leader,
     pub(crate) compactor: Compactor,
+    pub(crate) changer: Changer,
     pub(crate) stop: Stop,
 }
 

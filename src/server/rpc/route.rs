@@ -119,6 +119,9 @@ impl Router {
         };
         let kind = if method.kind == Kind::Unary { "unary" } else { "stream" };
         state.metrics.client_requests.with_label_values(&[kind, version]).inc();
+        if state.is_learner() && !method.is_for_learners() {
+            return Some(status::of(&Error::NotSupportedForLearner));
+        }
         let requires_leader = headers.get("hasleader").is_some_and(|value| value == "true");
         (requires_leader && state.progress.leader() == 0).then(|| status::of(&Error::NoLeader))
     }

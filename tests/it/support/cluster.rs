@@ -7,6 +7,27 @@ use reseed_proto::etcdserverpb as pb;
 use super::node::free_address;
 use super::{Api, Node, Options, wait};
 
+/// How member `mN` at `peer` is started to join `members`, itself among them.
+pub(crate) fn joining(n: usize, peer: SocketAddr, members: &[pb::Member]) -> Options {
+    let own = format!("http://{peer}");
+    let named = members.iter().map(|member| {
+        let url = &member.peer_ur_ls[0];
+        if *url == own { format!("m{n}={url}") } else { format!("x{:x}={url}", member.id) }
+    });
+    let initial_cluster = named.collect::<Vec<_>>().join(",");
+    let flags = [
+        "--initial-cluster-state=existing".to_owned(),
+        format!("--initial-advertise-peer-urls={own}"),
+        format!("--initial-cluster={initial_cluster}"),
+    ];
+    Options {
+        flags: flags.to_vec(),
+        name: Some(format!("m{n}")),
+        peer: Some(peer),
+        ..Options::default()
+    }
+}
+
 /// Members `m0`, `m1`, ….
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -37,6 +58,26 @@ impl Cluster {
         }
         cluster.wait_until_all_serve();
         cluster
+    }
+
+    /// Adds a member by asking member `at`, and prepares its process; its number and id.
+    pub(crate) async fn add(&mut self, at: usize, is_learner: bool) -> (usize, u64) {
+        let (peer, n) = (free_address(), self.members.len());
+        let peer_ur_ls = vec![format!("http://{peer}")];
+        let cluster = self.api(at).await.cluster();
+        let added = wait::until_async("a member to be added", || async {
+            let request = pb::MemberAddRequest { peer_ur_ls: peer_ur_ls.clone(), is_learner };
+            match cluster.clone().member_add(request).await {
+                Ok(added) => Some(added.into_inner()),
+                // Members must have been connected for a while.
+                Err(status) if status.message() == "etcdserver: unhealthy cluster" => None,
+                Err(status) => panic!("{status}"),
+            }
+        })
+        .await;
+        let id = added.member.expect("the new member").id;
+        self.members.push(Node::prepare(joining(n, peer, &added.members)));
+        (n, id)
     }
 
     pub(crate) fn wait_until_all_serve(&mut self) {

@@ -169,6 +169,11 @@ impl Node {
         self.address
     }
 
+    /// Where its peers reach it, if that was said.
+    pub(crate) fn peer_address(&self) -> SocketAddr {
+        self.options.peer.expect("the node was given an address for its peers")
+    }
+
     /// Its data directory.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
@@ -196,6 +201,12 @@ impl Node {
     pub(crate) fn is_running(&mut self) -> bool {
         let child = self.child.as_mut().expect("the node was started");
         child.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// Waits until it has stopped by itself.
+    pub(crate) fn wait_until_stopped(&mut self) {
+        wait::until("the node to stop by itself", || (!self.is_running()).then_some(()));
+        self.child = None;
     }
 
     fn log_path(&self) -> PathBuf {

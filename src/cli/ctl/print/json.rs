@@ -25,6 +25,14 @@ pub(super) fn render(answer: &Answer, is_hex: bool) -> String {
             )
             .list("members", r.members.iter().map(|m| member(m, is_hex)))
             .end(),
+        Answer::Changed(r) => Object::new()
+            .some(
+                "header",
+                r.header.as_ref().map(|h| if is_hex { hex_header(h) } else { header(h) }),
+            )
+            .some("member", r.added.as_ref().map(|m| member(m, is_hex)))
+            .list("members", r.members.iter().map(|m| member(m, is_hex)))
+            .end(),
         Answer::Health(endpoints) => array(endpoints.iter().map(health)),
         Answer::Status(endpoints) => array(endpoints.iter().map(|(endpoint, r)| {
             Object::new().always_text("Endpoint", endpoint).raw("Status", &status(r)).end()

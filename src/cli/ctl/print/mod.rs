@@ -38,6 +38,7 @@ pub(super) enum Answer {
     TimeToLive { response: LeaseTimeToLiveResponse, with_keys: bool },
     Leases(LeaseLeasesResponse),
     Members(MemberListResponse),
+    Changed(Changed),
     Health(Vec<Health>),
     Status(Vec<(String, StatusResponse)>),
     HashKv(Vec<(String, HashKvResponse)>),
@@ -52,6 +53,20 @@ pub(super) struct WatchAnswer {
     pub(super) events: Vec<Event>,
     pub(super) compact_revision: i64,
     pub(super) is_canceled: bool,
+}
+
+/// A change of the membership.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    /// Such as `removed from`.
+    pub(super) what: &'static str,
+    /// Whom it is about.
+    pub(super) id: u64,
+    pub(super) header: Option<ResponseHeader>,
+    /// The new member, if it is one.
+    pub(super) added: Option<Member>,
+    /// The members afterwards.
+    pub(super) members: Vec<Member>,
 }
 
 /// How one endpoint is.
@@ -91,6 +106,9 @@ impl Answer {
         match style.format {
             Format::Simple => Ok(simple::render(self, style)),
             Format::Json => Ok((json::render(self, style.is_hex) + "\n").into_bytes()),
+            Format::Fields if matches!(self, Self::Changed(_)) => {
+                Err(CtlError::bad_feature("fields not supported as output format"))
+            }
             Format::Fields => Ok(fields::render(self).into_bytes()),
             Format::Table => table::of(self)
                 .map(|table| table.render().into_bytes())

@@ -82,6 +82,11 @@ impl Page {
                 self.line(&format!("found {} leases", r.leases.len()));
                 r.leases.iter().for_each(|lease| self.line(&format!("{:016x}", lease.id)));
             }
+            Answer::Changed(change) => {
+                let cluster = change.header.map_or(0, |header| header.cluster_id);
+                let (id, what) = (change.id, change.what);
+                self.line(&format!("Member {id:16x} {what} cluster {cluster:16x}"));
+            }
             Answer::Health(endpoints) => {
                 // The unhealthy ones go to standard error, see `endpoint.rs`.
                 for health in endpoints.iter().filter(|health| health.error.is_none()) {

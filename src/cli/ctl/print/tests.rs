@@ -125,6 +125,34 @@ fn members() {
 }
 
 #[test]
+fn changes_of_members() {
+    let member = Member {
+        id: 0xbdae,
+        peer_ur_ls: vec!["http://h:1".into()],
+        is_learner: true,
+        ..Member::default()
+    };
+    let changed = |what, added| {
+        let header = Some(ResponseHeader { cluster_id: 17, member_id: 26, ..Default::default() });
+        Answer::Changed(Changed { what, id: 0xbdae, header, added, members: vec![] })
+    };
+    let added = changed("added as learner to", Some(member));
+    let style = style(Format::Simple);
+    let found = text(&added, style);
+    let expected = "Member             bdae added as learner to cluster               11\n";
+    assert_eq!(found.as_deref(), Some(expected));
+    let found = text(&added, Style { format: Format::Json, ..style });
+    let expected = concat!(
+        r#"{"header":{"cluster_id":17,"member_id":26},"member":{"ID":48558,"#,
+        r#""peerURLs":["http://h:1"],"isLearner":true}}"#,
+        "\n"
+    );
+    assert_eq!(found.as_deref(), Some(expected));
+    assert!(added.render(Style { format: Format::Fields, ..style }).is_err());
+    assert!(added.render(Style { format: Format::Table, ..style }).is_err());
+}
+
+#[test]
 fn health_and_alarms() {
     let healthy =
         Health { endpoint: "h:1".into(), took: Duration::from_nanos(1_323_352), error: None };

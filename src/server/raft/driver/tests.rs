@@ -8,6 +8,7 @@ use reseed_storage::wal::{Metadata, WalError, WalOptions};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::peer::outbox;
 use crate::propose::Answer;
 use crate::raft::log_view::LogView;
 
@@ -42,7 +43,8 @@ impl Member {
             node: Node::new(&config, log).expect("a valid configuration"),
             wal: wal.expect("the disk works"),
             events,
-            peers: Peers::default(),
+            peers: outbox::tests::peers(),
+            voters: Arc::default(),
             from_peers,
             apply,
             waiters: Arc::default(),

@@ -1,0 +1,140 @@
+//! Changing the membership: asked of any member, judged and proposed by the leader.
+//!
+//! The leader alone knows how far a learner has come and is the one that raft lets change
+//! anything, so a member that does not lead passes the change on. One change is under way at a
+//! time. What may have been proposed is never tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reseed_core::applied::Response;
+use reseed_core::error::Error;
+use reseed_core::id::MemberId;
+use reseed_proto::etcdserverpb as pb;
+use reseed_proto::log::MemberChange;
+use reseed_proto::log::member_change::Change;
+use reseed_rt::chan::Sender;
+use reseed_rt::clock;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::rules::View;
+use crate::peer::{Peers, ask};
+use crate::propose::Proposer;
+use crate::raft::driver::Event;
+use crate::state::State;
+
+/// A peer counts as healthy when it has been connected for so long; etcd's.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two attempts to find a leader that takes the change.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Changes the membership.
+#[derive(Clone, Debug)]
+pub(crate) struct Changer {
+    pub(crate) state: Arc<State>,
+    pub(crate) proposer: Proposer,
+    pub(crate) peers: Peers,
+    pub(crate) driver: Sender<Event>,
+    pub(crate) turn: Arc<Semaphore>,
+}
+
+impl Changer {
+    /// Carries out one change; the members afterwards.
+    ///
+    /// # Errors
+    /// What the rules ([`super::rules`]) or the log refuse; `Timeout` if no leader took the change
+    /// in time, or if one took it and then nothing was heard: it may be carried out then.
+    pub(crate) async fn change(&self, change: MemberChange) -> Result<Vec<pb::Member>, Error> {
+        let attempts = async {
+            loop {
+                match self.attempt(&change).await {
+                    // Nothing was proposed: somebody else leads now, or is about to.
+                    Err(Error::NotLeader | Error::NoLeader | Error::TooManyRequests) => {}
+                    done => return done,
+                }
+                clock::sleep(RETRY).await;
+            }
+        };
+        let timeout = self.state.config.request_timeout();
+        clock::timeout(timeout, attempts).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    async fn attempt(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
+        let leader = self.state.progress.leader();
+        if leader == self.state.member_id {
+            return self.lead(change).await;
+        }
+        let route = self.peers.route(leader).ok_or(Error::NoLeader)?;
+        ask::change_members(&route, change.clone()).await
+    }
+
+    /// As [`Changer::change`], for whom a member that does not lead has asked.
+    ///
+    /// # Errors
+    /// As there, and `NotLeader`, `TooManyRequests`: nothing was proposed.
+    pub(crate) async fn lead(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
+        let turn = self.turn.acquire().await;
+        let _turn = turn.map_err(|_closed| Error::Stopped)?;
+        if let Some(Change::Promote(id)) = change.change {
+            self.check_in_sync(id).await?;
+        }
+        if self.state.config.strict_reconfig_check {
+            self.check(change)?;
+        }
+        self.hand_over_before(change).await?;
+        match self.proposer.propose_change(change.clone()).await? {
+            Response::Members(members) => Ok(members),
+            other => Err(Error::Broken(format!("a change of members applied as {other:?}"))),
+        }
+    }
+
+    /// A leader that removes itself would leave the others without one for an election timeout:
+    /// another one leads first, and removes it.
+    async fn hand_over_before(&self, change: &MemberChange) -> Result<(), Error> {
+        if change.change != Some(Change::Remove(self.state.member_id)) {
+            return Ok(());
+        }
+        let limit = self.state.config.election_timeout * 2;
+        match clock::timeout(limit, self.proposer.hand_over(None)).await {
+            Ok(Ok(())) => Err(Error::NotLeader),
+            // Nobody takes over: then it must do it itself.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    fn check(&self, change: &MemberChange) -> Result<(), Error> {
+        let me = self.state.member_id;
+        let connected = self.peers.connected();
+        let healthy = connected.iter().filter(|(_, since)| **since >= HEALTH_INTERVAL);
+        let healthy = healthy.map(|(id, _)| *id).chain([me]).collect();
+        let machine = self.state.machine.read();
+        let members = &machine.members;
+        let connected = connected.keys().copied().collect();
+        let view = View { members, healthy, connected, me };
+        match &change.change {
+            Some(Change::Add(add)) => {
+                view.may_add(add.member.as_ref().is_some_and(|member| member.is_learner))
+            }
+            Some(Change::Remove(id)) => view.may_remove(*id),
+            Some(Change::Promote(_)) => view.may_promote(),
+            Some(Change::Update(_)) | None => Ok(()),
+        }
+    }
+
+    /// A learner that votes before it has the log takes part in every quorum and helps none.
+    async fn check_in_sync(&self, id: u64) -> Result<(), Error> {
+        let known = self.state.machine.read().members.get(MemberId(id)).is_some();
+        if !known {
+            return Err(Error::MemberNotFound);
+        }
+        let (asked, matches) = oneshot::channel();
+        self.driver.send(Event::Matches(asked)).await.map_err(|_closed| Error::Stopped)?;
+        let matches = matches.await.map_err(|_dropped| Error::Stopped)?.ok_or(Error::NotLeader)?;
+        let of = |id| matches.get(&id).copied().unwrap_or(0);
+        // etcd: 90 % of what the leader itself has.
+        if of(id) < of(self.state.member_id) - of(self.state.member_id) / 10 {
+            return Err(Error::LearnerNotReady);
+        }
+        Ok(())
+    }
+}

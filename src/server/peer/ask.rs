@@ -1,0 +1,42 @@
+//! Questions to one peer: a call each, beside the stream of raft's messages.
+
+use std::time::Duration;
+
+use reseed_core::error::Error;
+use reseed_proto::etcdserverpb as pb;
+use reseed_proto::log::MemberChange;
+use reseed_proto::peer::{ClusterMembers, MembersQuestion, peer_client::PeerClient};
+use reseed_rt::net::{ChannelOptions, channel};
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Status};
+
+use super::stream::Route;
+use super::{PEER_VERSION, header};
+
+/// Who is in the cluster of the member at `url`, as far as that member knows.
+///
+/// # Errors
+/// It cannot be reached, or does not answer.
+pub(crate) async fn members(url: &str, patience: Duration) -> Result<ClusterMembers, Status> {
+    let options = ChannelOptions { connect_timeout: patience, ..ChannelOptions::default() };
+    let mut request = Request::new(MembersQuestion {});
+    let version = MetadataValue::from_static(PEER_VERSION);
+    request.metadata_mut().insert(header::VERSION, version);
+    let answer = PeerClient::new(channel(url, options)).members(request).await?;
+    Ok(answer.into_inner())
+}
+
+/// Has the leader at the end of `route` change the membership.
+///
+/// # Errors
+/// What the leader refuses; `Timeout` if it was not heard of: it may have done it.
+pub(crate) async fn change_members(
+    route: &Route,
+    change: MemberChange,
+) -> Result<Vec<pb::Member>, Error> {
+    let url = route.urls.first().ok_or(Error::NoLeader)?;
+    match route.client(url).change_members(route.request(change)).await {
+        Ok(answer) => Ok(answer.into_inner().members),
+        Err(status) => Err(Error::from_message(status.message()).unwrap_or(Error::Timeout)),
+    }
+}

@@ -110,7 +110,7 @@ fn a_supervisors_flags_for_a_single_member_are_accepted() {
     assert_eq!(config.listen_client_urls.len(), 2);
     assert_eq!(config.watch_progress_notify_interval.as_secs(), 5);
     assert_eq!(config.quota_backend_bytes, None);
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
 }
 
 #[test]

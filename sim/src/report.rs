@@ -1,4 +1,5 @@
-//! What one run says: to a parent process as a line of JSON, to people as text, to bundles as a file.
+//! What one run says: to a parent process as a line of JSON, to people as text, to bundles as a
+//! file.
 
 use std::path::PathBuf;
 

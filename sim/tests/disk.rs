@@ -61,7 +61,7 @@ impl Pair {
         }
         real.create_dir_all(&root).expect("made");
         let mut drive = Drive::new(ChaCha8Rng::seed_from_u64(number));
-        drive.image.create_dir_all("/root").expect("made");
+        drive.image.create_dir_all("/data").expect("made");
         let rng = ChaCha8Rng::seed_from_u64(number);
         Self { real, root, drive, open: Vec::new(), rng }
     }
@@ -93,7 +93,7 @@ impl Pair {
         let (what, one, two) = (self.rng.random_range(0..4), self.file(), self.file());
         let dir = self.dir();
         let (real, drive) = (self.real.clone(), &mut self.drive);
-        let at = |path: &str| format!("/root{path}");
+        let at = |path: &str| format!("/data{path}");
         let (name, real, simulated) = match what {
             0 => (
                 format!("rename {one} {two}"),
@@ -122,7 +122,7 @@ impl Pair {
     fn open_file(&mut self) -> (String, String, String) {
         let (path, mode) = (self.file(), *MODES.choose(&mut self.rng).expect("some"));
         let real = answer(self.real.open(&self.real_path(&path), mode));
-        let simulated = answer(self.drive.open(&format!("/root{path}"), mode));
+        let simulated = answer(self.drive.open(&format!("/data{path}"), mode));
         let tell = |result: Result<(), ErrorKind>| format!("{result:?}");
         let both = (tell(real.as_ref().map(drop).map_err(|kind| *kind)), tell(simulated.map(drop)));
         if let (Ok(real), Ok(simulated)) = (real, simulated) {
@@ -155,7 +155,7 @@ impl Pair {
             }
         };
         let simulated = match change {
-            Some(change) => drive.change(*simulated, "/root/file", change),
+            Some(change) => drive.change(*simulated, "/data/file", change),
             None => drive.sync(*simulated),
         };
         (name, format!("{:?}", answer(real)), format!("{:?}", answer(simulated)))
@@ -168,10 +168,10 @@ impl Pair {
         let synced = answer(self.real.sync_dir(&self.real_path(dir)));
         let lens: Vec<_> = self.open.iter().map(|open| answer(open.real.len())).collect();
         let real = format!("{listed:?} {exists:?} {synced:?} {lens:?}");
-        let at = format!("/root{dir}");
+        let at = format!("/data{dir}");
         let listed = answer(self.drive.image.list(&at));
         let exists: Result<_, ErrorKind> =
-            Ok(self.drive.image.lookup(&format!("/root{path}")).is_some());
+            Ok(self.drive.image.lookup(&format!("/data{path}")).is_some());
         let synced = answer(self.drive.sync_dir(&at));
         let len = |open: &Open| answer(self.drive.image.len(open.simulated));
         let lens: Vec<_> = self.open.iter().map(len).collect();

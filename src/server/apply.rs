@@ -23,11 +23,11 @@ use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
 use reseed_rt::task::{self, Stop};
 use reseed_storage::backend::AppliedAt;
-use tokio::sync::oneshot;
 
 use crate::halt::Halt;
-use crate::membership::{self, BadChange};
 use crate::propose::{Answer, Waiters};
+use crate::raft::Committed;
+use crate::raft::changes::{self, BadChange};
 use crate::state::State;
 use crate::watch::feed::Publisher;
 
@@ -42,20 +42,6 @@ pub(crate) type OnEffect = Box<dyn Fn(&Effect) + Send + Sync>;
 
 /// Told when the whole state was replaced, before it counts as applied.
 pub(crate) type OnInstall = Box<dyn Fn() + Send + Sync>;
-
-/// What the driver hands to apply, in the order of the log.
-#[derive(Debug)]
-pub(crate) enum Committed {
-    /// Entries to execute.
-    Entries(Vec<Entry>),
-    /// A state that stands for all entries so far.
-    Install {
-        /// The database, beside the one in use.
-        from: PathBuf,
-        /// Told when it is in place.
-        done: oneshot::Sender<()>,
-    },
-}
 
 /// What the apply loop needs to run.
 pub(crate) struct Applier {
@@ -209,13 +195,13 @@ impl Applier {
 fn read_entry(entry: &Entry) -> Result<LogEntry, ApplyError> {
     let index = entry.index;
     if entry.entry_type != EntryType::EntryNormal as i32 {
-        return membership::log_entry(&entry.data)
+        return changes::log_entry(&entry.data)
             .map_err(|error| ApplyError::BadChange { index, error });
     }
     let decoded =
         codec::decode(&entry.data).map_err(|error| ApplyError::Unreadable { index, error })?;
     if let Some(Request::MemberChange(change)) = &decoded.request
-        && membership::entry_data(decoded.id, change).is_some()
+        && changes::entry_data(decoded.id, change).is_some()
     {
         return Err(ApplyError::NotInRaft(index));
     }

@@ -24,11 +24,13 @@ use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOpt
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigError, InitialClusterState};
+use crate::departure::REMOVED;
 use crate::halt::Halt;
-use crate::membership::{self, REMOVED, join};
+use crate::membership::join;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::propose::Proposer;
+use crate::raft::changes;
 use crate::raft::driver::{from_wal_entry, to_wal_entry};
 use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
@@ -200,7 +202,7 @@ async fn open_wal(config: &Config, data_dir: &DataDir) -> Result<(Wal, Recovered
         );
     } else if founds && is_unfounded(&recovered) {
         // A crash may have left the log without some of them: they are written until all are there.
-        extend(&mut wal, &mut recovered, membership::first_entries(founders))?;
+        extend(&mut wal, &mut recovered, changes::first_entries(founders))?;
     }
     Ok((wal, recovered))
 }
@@ -242,9 +244,9 @@ fn leave_alone(
     let mark = &recovered.mark;
     let behind = tail.last().map_or((mark.index, mark.term), |entry| (entry.index, entry.term));
     let behind = (behind.0, behind.1.max(recovered.hard_state.term));
-    let changes = membership::alone(me, members, &tail);
+    let changes = changes::alone(me, members, &tail);
     tracing::warn!(changes = changes.len(), "forcing a new cluster of this member alone");
-    Ok(extend(wal, recovered, membership::entries_behind(behind, changes))?)
+    Ok(extend(wal, recovered, changes::entries_behind(behind, changes))?)
 }
 
 /// What raft sees of the recovered log. `applied` is what the backend file holds, `members` those
@@ -270,7 +272,7 @@ fn log_view(
         // What is applied was committed, even if the commit index that said so was not synced.
         commit: found.commit.max(applied.index).max(mark.index).min(last),
     };
-    let conf_state = membership::conf_state(members);
+    let conf_state = changes::conf_state(members);
     let mut log = LogView::new(mark.index, mark.term, conf_state, hard_state);
     log.append(&entries);
     Ok(log)

@@ -9,6 +9,7 @@ mod apply;
 mod boot;
 mod compactor;
 mod config;
+mod departure;
 mod flusher;
 mod halt;
 mod hash;

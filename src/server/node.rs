@@ -21,16 +21,19 @@ use crate::apply::Applier;
 use crate::boot::{self, BootError, Booted};
 use crate::compactor::{self, Compactor};
 use crate::config::Config;
+use crate::departure::Departure;
 use crate::flusher::Flusher;
 use crate::halt::Halt;
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
-use crate::membership::{Changer, Departure, Roster, Voters};
-use crate::peer::{Door, Home, Leader, PeerService, Peers};
+use crate::membership::{Changer, Roster};
+use crate::peer::{Door, Home, Leader, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
+use crate::raft::voters::Voters;
 use crate::read::ReadIndex;
 use crate::rpc::Services;
+use crate::rpc::peer::PeerService;
 use crate::state::State;
 use crate::watch::hub;
 
@@ -144,7 +147,7 @@ impl Server {
             node,
             wal,
             events: events_in,
-            peers: peers.clone(),
+            peers: Box::new(peers.clone()),
             from_peers,
             voters,
             apply: committed,

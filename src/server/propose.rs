@@ -22,9 +22,9 @@ use reseed_rt::{clock, rng, task};
 use reseed_storage::backend::Backend;
 use tokio::sync::oneshot;
 
-use crate::membership;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
+use crate::raft::changes;
 use crate::raft::driver::Event;
 use crate::state::State;
 
@@ -138,7 +138,7 @@ impl Proposer {
     /// was proposed.
     pub(crate) async fn propose_change(&self, change: MemberChange) -> Result<Response, Error> {
         let in_raft = change.clone();
-        let event = move |id, payload| match membership::entry_data(id, &in_raft) {
+        let event = move |id, payload| match changes::entry_data(id, &in_raft) {
             Some(data) => Event::Change { id, data },
             None => Event::Propose { id, payload },
         };

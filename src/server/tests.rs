@@ -23,7 +23,8 @@ use tempfile::TempDir;
 use crate::boot::{self, Booted};
 use crate::config::{Config, InitialMember};
 use crate::halt::Halt;
-use crate::membership::{self, join};
+use crate::membership::join;
+use crate::raft::changes;
 use crate::raft::driver::to_wal_entry;
 use crate::snapshot;
 use crate::state::State;
@@ -142,7 +143,7 @@ fn a_founder_that_crashed_while_it_wrote_the_first_members_writes_them_again() {
         ..Config::default()
     };
     let (metadata, founders) = join::founders(&config);
-    let first: Vec<_> = membership::first_entries(founders).iter().map(to_wal_entry).collect();
+    let first: Vec<_> = changes::first_entries(founders).iter().map(to_wal_entry).collect();
     let data_dir = DataDir::open(&disk::disk(), &config.data_dir).expect("a directory");
     let options = WalOptions { segment_bytes: config.wal_segment_bytes };
     let mark = Mark::default();

@@ -93,7 +93,8 @@ impl fmt::Display for Violation {
 pub struct Checked {
     /// Promises broken, the most telling first.
     pub violations: Vec<Violation>,
-    /// Why nothing, or not everything, can be said: the run proves nothing unless it has violations.
+    /// Why nothing, or not everything, can be said: the run proves nothing unless it has
+    /// violations.
     pub undecided: Option<String>,
 }
 

@@ -10,7 +10,8 @@
 //!
 //! - [`request`]: what is asked, and with what it is answered;
 //! - [`watch`]: the life of a watch;
-//! - `file`: JSON lines, in and out; `edn`: Jepsen's form, out; `recorder`: collects while a simulation runs.
+//! - `file`: JSON lines, in and out; `edn`: Jepsen's form, out;
+//! - `recorder`: collects while a simulation runs.
 
 mod edn;
 mod file;

@@ -1,5 +1,5 @@
-//! Which runs a swarm makes: every scenario with the first seed, then with the next, and so on, until
-//! the seeds or the processor time are used up.
+//! Which runs a swarm makes: every scenario with the first seed, then with the next, and so on,
+//! until the seeds or the processor time are used up.
 
 use std::{ops::RangeInclusive, time::Duration};
 

@@ -219,5 +219,6 @@ fn believed(ttl: Duration) -> Duration {
 
 /// Was the guarded write refused because the place is gone?
 pub(super) fn was_fenced_off(answer: &Answer) -> bool {
-    matches!(answer, Answer::Ok(response) if matches!(response.body, Body::Txn { succeeded: false, .. }))
+    let Answer::Ok(response) = answer else { return false };
+    matches!(response.body, Body::Txn { succeeded: false, .. })
 }

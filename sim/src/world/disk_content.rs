@@ -1,8 +1,8 @@
 //! A file's bytes on a simulated disk, and the changes that make them.
 //!
-//! Knows nothing of what is durable: `disk_image.rs` holds two of these per file. It does know which
-//! bytes are damaged, that is, not what was written: the world mends them in the end, to see that
-//! a program that refused damaged files left them as they were.
+//! Knows nothing of what is durable: `disk_image.rs` holds two of these per file. It does know
+//! which bytes are damaged, that is, not what was written: the world mends them in the end, to see
+//! that a program that refused damaged files left them as they were.
 
 use std::{
     collections::BTreeMap,

@@ -3,7 +3,8 @@
 //! One madsim plugin, [`Room`], holds all of it, keyed by node; [`SimWorld`] answers `rt` for the
 //! node whose task asks. The drive, the network, the processor and the clock are pure models of
 //! their own (`drive.rs`, `net/`, `processor.rs`, `clock.rs`) that know neither madsim nor time;
-//! `room.rs`, `answers.rs`, `disk.rs`, `net_conn.rs`, `node.rs` are the glue. `tally.rs` counts what bit.
+//! `room.rs`, `answers.rs`, `disk.rs`, `net_conn.rs`, `node.rs` are the glue. `tally.rs` counts
+//! what bit.
 //!
 //! madsim resets a plugin's node when it kills that node, before the dead tasks are dropped. So
 //! everything handed to a program carries the node's *epoch*, and what comes from an earlier one

@@ -15,8 +15,8 @@ use tonic::body::Body;
 use super::Pages;
 use crate::boot::BootError;
 use crate::config::{Config, listen_address};
-use crate::peer::PeerService;
 use crate::rpc::Services;
+use crate::rpc::peer::PeerService;
 use crate::rpc::route::Router;
 
 /// Bound, but not served yet: connections wait in the backlog.

@@ -2,38 +2,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use raft::eraftpb::ConfState;
 use reseed_core::id::MemberId;
-use tokio::sync::Notify;
 
-use super::{Departure, conf_state};
+use crate::departure::Departure;
 use crate::peer::Peers;
+use crate::raft::changes::conf_state;
+use crate::raft::voters::Voters;
 use crate::state::State;
-
-/// Raft's configuration as of the last applied change, on its way to the driver.
-#[derive(Debug, Default)]
-pub(crate) struct Voters {
-    wanted: Mutex<Option<ConfState>>,
-    changed: Notify,
-}
-
-impl Voters {
-    fn set(&self, wanted: ConfState) {
-        *self.wanted.lock() = Some(wanted);
-        self.changed.notify_one();
-    }
-
-    /// The configuration, if it has changed since it was taken last.
-    pub(crate) fn take(&self) -> Option<ConfState> {
-        self.wanted.lock().take()
-    }
-
-    /// Returns after a change. Cancel-safe.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-}
 
 /// Carries the members to whoever follows them.
 #[derive(Clone, Debug)]

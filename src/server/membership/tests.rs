@@ -1,17 +1,25 @@
 //! Changes as raft and apply see them, and who this member may be.
 
-use reseed_core::Machine;
+use bytes::Bytes;
+use prost::Message as _;
+use raft::eraftpb::{ConfChange, ConfChangeType, ConfState};
 use reseed_core::applied::{At, Response};
+use reseed_core::cluster::Members;
 use reseed_core::error::Error;
 use reseed_core::id::MemberId;
 use reseed_core::port::{Read, ReadError, Table, Visit};
-use reseed_proto::log::{MemberAttributes, MemberUpdate};
+use reseed_core::{Machine, codec};
+use reseed_proto::log::log_entry::Request;
+use reseed_proto::log::member_change::Change;
+use reseed_proto::log::{
+    LogEntry, MemberAdd, MemberAttributes, MemberChange, MemberRecord, MemberUpdate,
+};
 use reseed_proto::peer::ClusterMembers;
 
 use super::join::{check_new, find_in, founders};
 use super::rules::View;
-use super::*;
 use crate::config::{Config, InitialMember};
+use crate::raft::changes::*;
 
 /// A machine that only members change in.
 #[derive(Default)]

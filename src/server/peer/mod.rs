@@ -1,7 +1,7 @@
 //! The transport between members: raft's messages, over gRPC on the peer port.
 //!
 //! ```text
-//!  driver ──► Peers ──► outbox (bounded) ──► stream ══ HTTP/2 ══► service ──► driver
+//!  driver ──► Peers ──► outbox (bounded) ──► stream ══ HTTP/2 ══► rpc::peer ──► driver
 //!               └ full: dropped, and raft is told that the member is unreachable
 //! ```
 //!
@@ -21,67 +21,38 @@
 //! ADR 006 says why gRPC.
 
 pub(crate) mod ask;
+mod door;
 mod leader;
 pub(crate) mod outbox;
-mod service;
 mod snapshot;
 mod stream;
 
+pub(crate) use door::{Door, check_version, decode};
 pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
-pub(crate) use service::{Door, PeerService};
-
-use std::path::PathBuf;
-
-use raft::eraftpb::Message;
-use tokio::sync::oneshot;
-
-/// What the transport tells the driver.
-#[derive(Debug)]
-pub(crate) enum PeerEvent {
-    /// Messages arrived, checked by themselves but not yet by raft.
-    Received(Vec<Message>),
-    /// What was sent to this member lately was lost.
-    Unreachable(u64),
-    /// A snapshot arrived, and waits as a database beside the one in use.
-    Snapshot {
-        /// Raft's message about it.
-        message: Box<Message>,
-        /// The database.
-        from: PathBuf,
-        /// Told when it is installed, or not needed.
-        done: oneshot::Sender<()>,
-    },
-    /// A snapshot has arrived at this member, or was given up.
-    SnapshotSent {
-        /// The member it was for.
-        to: u64,
-        /// Did it arrive?
-        arrived: bool,
-    },
-}
+pub(crate) use snapshot::Receiving;
 
 /// Names of the metadata a stream begins with. Ids are hexadecimal, as everywhere.
-mod header {
+pub(crate) mod header {
     /// The cluster's id.
-    pub(super) const CLUSTER: &str = "reseed-cluster-id";
+    pub(crate) const CLUSTER: &str = "reseed-cluster-id";
     /// The sender's member id.
-    pub(super) const FROM: &str = "reseed-from";
+    pub(crate) const FROM: &str = "reseed-from";
     /// The id of the member that is meant.
-    pub(super) const TO: &str = "reseed-to";
+    pub(crate) const TO: &str = "reseed-to";
     /// Where the sender listens for peers, with commas: who is addressed by a member that it does
     /// not know yet, or no longer at this place, can answer.
-    pub(super) const URLS: &str = "reseed-peer-urls";
+    pub(crate) const URLS: &str = "reseed-peer-urls";
     /// The version of what is sent.
-    pub(super) const VERSION: &str = "reseed-peer-version";
+    pub(crate) const VERSION: &str = "reseed-peer-version";
 }
 
 /// The version of the messages between members; one that differs is refused.
-const PEER_VERSION: &str = "1";
+pub(crate) const PEER_VERSION: &str = "1";
 
 /// Bytes of messages in one batch, about; a batch with one larger message is larger.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes of one batch at the receiver, at most: one message with one entry of the largest request
 /// any configuration allows would be larger than [`BATCH_BYTES_MAX`].
-const RECEIVED_BYTES_MAX: usize = 256 << 20;
+pub(crate) const RECEIVED_BYTES_MAX: usize = 256 << 20;

@@ -15,10 +15,10 @@ use reseed_rt::chan::{self, Sender};
 use reseed_rt::clock::Instant;
 use reseed_rt::task::{self, Stop, Task};
 
-use super::PeerEvent;
 use super::snapshot::Transfer;
 use super::stream::{Route, Sending};
-use crate::membership::Departure;
+use crate::departure::Departure;
+use crate::raft::{Outbound, PeerEvent};
 use crate::state::State;
 
 /// Turns of the driver whose messages may wait for one member.
@@ -179,25 +179,6 @@ impl Peers {
         self.table.lock().removed.contains(&id)
     }
 
-    /// Leaves messages for their receivers, in order. Returns whom some could not be left for.
-    pub(crate) fn send(&self, mut messages: Vec<Message>) -> Vec<u64> {
-        for snapshot in messages.extract_if(.., |message| is_snapshot(message)) {
-            self.send_snapshot(snapshot);
-        }
-        let mut lost = Vec::new();
-        if messages.is_empty() {
-            return lost;
-        }
-        let table = self.table.lock();
-        for (to, messages) in by_receiver(messages) {
-            let outbox = table.outboxes.get(&to);
-            if outbox.is_none_or(|outbox| outbox.messages.try_send(messages).is_err()) {
-                lost.push(to);
-            }
-        }
-        lost
-    }
-
     /// Raft sends a member one snapshot at a time: none before it hears what became of the last.
     fn send_snapshot(&self, message: Message) {
         let to = message.to;
@@ -221,6 +202,26 @@ impl Peers {
     }
 }
 
+impl Outbound for Peers {
+    fn send(&self, mut messages: Vec<Message>) -> Vec<u64> {
+        for snapshot in messages.extract_if(.., |message| is_snapshot(message)) {
+            self.send_snapshot(snapshot);
+        }
+        let mut lost = Vec::new();
+        if messages.is_empty() {
+            return lost;
+        }
+        let table = self.table.lock();
+        for (to, messages) in by_receiver(messages) {
+            let outbox = table.outboxes.get(&to);
+            if outbox.is_none_or(|outbox| outbox.messages.try_send(messages).is_err()) {
+                lost.push(to);
+            }
+        }
+        lost
+    }
+}
+
 fn is_snapshot(message: &Message) -> bool {
     message.msg_type == MessageType::MsgSnapshot as i32
 }
@@ -234,73 +235,4 @@ fn by_receiver(messages: Vec<Message>) -> BTreeMap<u64, Vec<Message>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use reseed_proto::log::member_change::Change;
-
-    use super::*;
-    use crate::membership::tests::Applied;
-
-    /// The routes of a member, whose streams end at once.
-    pub(crate) fn peers() -> Peers {
-        let (driver, _) = chan::bounded("driver", 8);
-        let stop = Stop::new();
-        stop.cancel();
-        let dir = tempfile::TempDir::new().expect("a temporary directory");
-        let state = crate::tests::open(&dir).state;
-        Peers::new(Home { state, driver, departure: Departure::default(), stop })
-    }
-
-    fn message(to: u64, index: u64) -> Message {
-        Message { to, index, ..Message::default() }
-    }
-
-    #[test]
-    fn messages_keep_their_order_and_a_full_queue_loses_the_newest() {
-        let peers = peers();
-        let (messages, mut waiting) = chan::bounded("peer", 1);
-        let (link, stop) = (Link::default(), Stop::new());
-        let outbox = Outbox { urls: vec![], messages, link, stop, is_member: true };
-        peers.table.lock().outboxes.insert(2, outbox);
-        assert!(peers.send(vec![message(2, 1), message(2, 2)]).is_empty());
-        assert_eq!(peers.send(vec![message(2, 3), message(9, 1)]), [2, 9]);
-        let left = waiting.try_recv().expect("one turn's messages");
-        assert_eq!(left.iter().map(|message| message.index).collect::<Vec<_>>(), [1, 2]);
-        assert!(waiting.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn routes_follow_the_members_and_callers_get_one_too() {
-        let peers = peers();
-        let routes = || peers.table.lock().outboxes.keys().copied().collect::<Vec<_>>();
-        let mut log = Applied::default();
-        log.add(&[peers.home.state.member_id, 2]);
-        peers.follow(log.members());
-        log.add(&[3]);
-        peers.follow(log.members());
-        assert_eq!(routes(), [2, 3]);
-        peers.answer_to(7, &["http://7:1".into()]);
-        assert_eq!(routes(), [2, 3, 7]);
-        // It may be behind in the log: that 7 is not in it proves nothing.
-        peers.follow(log.members());
-        assert_eq!(routes(), [2, 3, 7]);
-        assert_eq!(peers.route(7).map(|route| route.urls), Some(vec!["http://7:1".into()]));
-        for n in 100..200 {
-            peers.answer_to(n, &["http://x:1".into()]);
-        }
-        assert_eq!(routes().len(), 2 + CALLERS_MAX);
-        assert!(peers.connected().is_empty());
-        peers.ended().await;
-    }
-
-    #[tokio::test]
-    async fn who_is_removed_loses_its_route_for_ever() {
-        let peers = peers();
-        let mut log = Applied::default();
-        log.add(&[0xa, 2, 3]);
-        peers.follow(log.members());
-        assert!(peers.route(2).is_some() && !peers.is_removed(2));
-        log.change(Change::Remove(2)).expect("is allowed");
-        peers.follow(log.members());
-        assert!(peers.route(2).is_none() && peers.is_removed(2) && !peers.is_removed(3));
-    }
-}
+pub(crate) mod tests;

@@ -16,8 +16,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::outbox::Link;
-use super::{BATCH_BYTES_MAX, PEER_VERSION, PeerEvent, header};
-use crate::membership::Departure;
+use super::{BATCH_BYTES_MAX, PEER_VERSION, header};
+use crate::departure::Departure;
+use crate::raft::PeerEvent;
 
 /// Between two attempts to reach a member.
 const RETRY: Duration = Duration::from_millis(100);
@@ -183,7 +184,8 @@ impl Sending {
                     for batch in to_batches(messages) {
                         unanswered.get_or_insert_with(Instant::now);
                         // Bounded by the silence above only if somebody watches it.
-                        let sent = clock::timeout(self.route.silence_max, batches.send(batch)).await;
+                        let silence_max = self.route.silence_max;
+                        let sent = clock::timeout(silence_max, batches.send(batch)).await;
                         if !matches!(sent, Ok(Ok(()))) {
                             return Ended::Broken(Status::unavailable("the peer takes nothing"));
                         }

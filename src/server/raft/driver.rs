@@ -27,11 +27,10 @@ use tokio::sync::oneshot;
 
 use super::node::{Node, Refused};
 use super::reads::{ReadWaiter, Reads};
-use crate::apply::Committed;
+use super::voters::Voters;
+use super::{Committed, Outbound, PeerEvent};
 use crate::halt::Halt;
-use crate::membership::Voters;
 use crate::metrics::Metrics;
-use crate::peer::{PeerEvent, Peers};
 use crate::progress::Progress;
 use crate::propose::Waiters;
 
@@ -90,7 +89,7 @@ pub(crate) struct Driver {
     pub(crate) node: Node,
     pub(crate) wal: Wal,
     pub(crate) events: Receiver<Event>,
-    pub(crate) peers: Peers,
+    pub(crate) peers: Box<dyn Outbound>,
     pub(crate) from_peers: Receiver<PeerEvent>,
     pub(crate) voters: Arc<Voters>,
     pub(crate) apply: Sender<Committed>,

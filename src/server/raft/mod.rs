@@ -29,10 +29,15 @@
 //! raft-rs drops a ReadIndex when the leader has not committed in its term; [`reads`] asks again
 //! on the tick.
 
+pub(crate) mod changes;
 pub(crate) mod driver;
+mod edges;
 pub(crate) mod log_view;
 pub(crate) mod node;
 pub(crate) mod reads;
+pub(crate) mod voters;
+
+pub(crate) use edges::{Committed, Outbound, PeerEvent};
 
 #[cfg(test)]
 mod tests;

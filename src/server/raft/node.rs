@@ -18,8 +18,8 @@ use raft::eraftpb::{
 };
 use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
+use super::changes;
 use super::log_view::LogView;
-use crate::membership;
 
 /// What one step of raft wants done.
 #[derive(Debug, Default)]
@@ -153,7 +153,7 @@ impl Node {
     pub(crate) fn set_members(&mut self, wanted: &ConfState) -> raft::Result<()> {
         assert!(self.pending.is_none(), "the previous output has not been persisted");
         let now = self.raw.raft.prs().conf().to_conf_state();
-        for step in membership::steps(&now, wanted) {
+        for step in changes::steps(&now, wanted) {
             let state = self.raw.apply_conf_change(&step)?;
             self.raw.mut_store().set_conf_state(state);
         }

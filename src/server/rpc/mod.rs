@@ -26,6 +26,7 @@ mod lease;
 mod limits;
 mod maintenance;
 pub(crate) mod methods;
+pub(crate) mod peer;
 mod range;
 mod range_stream;
 pub(crate) mod route;

@@ -451,7 +451,8 @@ impl Wal {
         self.sync()
     }
 
-    /// Writes again what was read from position `from` to the tail, so that a sync makes it durable.
+    /// Writes again what was read from position `from` to the tail, so that a sync makes it
+    /// durable.
     ///
     /// It need not be: if a sync of it failed, the bytes may be in the page cache only, clean, and
     /// no sync would ever write them. The program that saw the failure stopped; this one goes on

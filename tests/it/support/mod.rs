@@ -1,8 +1,8 @@
 //! What the tests of sockets and processes stand on.
 //!
-//! `node` runs a daemon and never leaves one behind, `cluster` several; `api` speaks gRPC to it, `ctl` is Debian's
-//! etcdctl; `http` speaks plain
-//! HTTP and raw bytes; `wait` is the only place that waits for something to come true.
+//! `node` runs a daemon and never leaves one behind, `cluster` several; `api` speaks gRPC to it,
+//! `ctl` is Debian's etcdctl; `http` speaks plain HTTP and raw bytes; `wait` is the only place that
+//! waits for something to come true.
 
 pub(crate) mod api;
 pub(crate) mod cluster;

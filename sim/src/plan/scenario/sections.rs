@@ -25,7 +25,8 @@ const fn log(least: i64, most: i64) -> Span {
 /// Defines a section.
 macro_rules! section {
     ($(#[$doc:meta])* $section:ident, drawn $drawn:ident, called $label:literal:
-     $($(#[$what:meta])* $field:ident: $default:expr, usually $usual:expr, in $least:expr, $most:expr;)*) => {
+     $($(#[$what:meta])*
+       $field:ident: $default:expr, usually $usual:expr, in $least:expr, $most:expr;)*) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]

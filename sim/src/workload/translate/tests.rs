@@ -1,3 +1,5 @@
+//! What goes over the wire and comes back as the history says it.
+
 use reseed_proto::etcdserverpb::{self as pb, compare::TargetUnion, request_op, response_op};
 
 use super::*;

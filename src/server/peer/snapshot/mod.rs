@@ -1,7 +1,8 @@
 //! Snapshots between members: a member that the log no longer helps gets the whole state.
 //!
 //! ```text
-//!  raft ──MsgSnapshot──► send: export ══ chunks ══► receive: .part file ──import──► driver ──► apply
+//!  raft ──MsgSnapshot──► send: export ══ chunks ══► receive: .part file
+//!                                                       └──import──► driver ──► apply
 //! ```
 //! A snapshot travels on a connection of its own and at a bounded rate, so that it never stands
 //! before a heartbeat. It is a file, named by its hash: a transfer that breaks off goes on where
@@ -12,7 +13,7 @@
 mod receive;
 mod send;
 
-pub(super) use receive::Receiving;
+pub(crate) use receive::Receiving;
 pub(super) use send::Transfer;
 
 /// Bytes of one chunk.

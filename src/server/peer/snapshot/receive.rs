@@ -14,14 +14,14 @@ use reseed_storage::backend::{AppliedAt, BackendError, import_blocking, install_
 use tokio::sync::{Mutex, oneshot};
 use tonic::{Status, Streaming};
 
-use crate::peer::PeerEvent;
+use crate::raft::PeerEvent;
 
 /// Name of a file that is not complete begins and ends with these, its hash in between.
 const PART: (&str, &str) = ("receive-", ".part");
 
 /// Receives snapshots, one at a time.
 #[derive(Clone, Debug)]
-pub(in crate::peer) struct Receiving {
+pub(crate) struct Receiving {
     /// The backend's file; everything happens beside it.
     db: PathBuf,
     /// Bytes of files here belong to who holds this.
@@ -30,12 +30,12 @@ pub(in crate::peer) struct Receiving {
 
 impl Receiving {
     /// For the member whose backend is the file `db`.
-    pub(in crate::peer) fn new(db: PathBuf) -> Self {
+    pub(crate) fn new(db: PathBuf) -> Self {
         Self { db, busy: Arc::default() }
     }
 
     /// How much of the offered file is here.
-    pub(in crate::peer) fn held(&self, offer: &SnapshotOffer) -> Result<u64, Status> {
+    pub(crate) fn held(&self, offer: &SnapshotOffer) -> Result<u64, Status> {
         let path = self.part(offer)?;
         let disk = disk::disk();
         let held = match disk.open(&path, OpenMode::Read) {
@@ -47,7 +47,7 @@ impl Receiving {
 
     /// Takes the parts of a snapshot sent by `from` and hands it to the driver, which installs it
     /// or finds that it is not needed.
-    pub(in crate::peer) async fn receive(
+    pub(crate) async fn receive(
         &self,
         mut parts: Streaming<SnapshotPart>,
         from: u64,

@@ -1,12 +1,10 @@
-//! The receiving side: the peer port.
+//! What other members ask, on the peer port.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use prost::Message as _;
-use raft::eraftpb::{Message, MessageType};
 use reseed_core::id::LeaseId;
 use reseed_proto::log::MemberChange;
 use reseed_proto::peer::{
@@ -14,32 +12,17 @@ use reseed_proto::peer::{
     RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken,
     peer_server::Peer,
 };
-use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::snapshot::Receiving;
-use super::{PEER_VERSION, PeerEvent, Peers, RECEIVED_BYTES_MAX, header};
+use super::status;
 use crate::lease_clock::LeaseClock;
-use crate::membership::{Changer, REMOVED};
-use crate::rpc::status;
+use crate::membership::Changer;
+use crate::peer::{Door, RECEIVED_BYTES_MAX, Receiving, check_version, decode};
+use crate::raft::PeerEvent;
 
 /// Batches are answered this often.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Who is let in, and where what it says goes.
-#[derive(Clone, Debug)]
-pub(crate) struct Door {
-    /// The cluster this member is of.
-    pub(crate) cluster: u64,
-    /// This member.
-    pub(crate) member: u64,
-    /// Who was removed, and the ways to answer.
-    pub(crate) peers: Peers,
-    /// Who wants to know.
-    pub(crate) driver: Sender<PeerEvent>,
-}
 
 /// Takes what peers send.
 #[derive(Clone, Debug)]
@@ -62,54 +45,6 @@ impl PeerService {
         reseed_proto::peer::peer_server::PeerServer::new(self)
             .max_decoding_message_size(RECEIVED_BYTES_MAX)
     }
-}
-
-impl Door {
-    /// The sender's id, if it means this member of this cluster.
-    fn check(&self, metadata: &MetadataMap) -> Result<u64, Status> {
-        let text = |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let id = |name| {
-            u64::from_str_radix(text(name), 16)
-                .map_err(|_| Status::invalid_argument(format!("{name} is missing or no id")))
-        };
-        check_version(metadata)?;
-        let (cluster, to) = (id(header::CLUSTER)?, id(header::TO)?);
-        if cluster != self.cluster {
-            return Err(Status::failed_precondition(format!(
-                "this member is of cluster {:x}, not {cluster:x}: is --initial-cluster-token, or \
-                 --initial-cluster, the same on all members?",
-                self.cluster
-            )));
-        }
-        if to != self.member {
-            return Err(Status::failed_precondition(format!(
-                "this is member {:x}, not {to:x}: does --initial-cluster name its peer URL?",
-                self.member
-            )));
-        }
-        let from = id(header::FROM)?;
-        self.check_member(from)?;
-        let urls = text(header::URLS).split(',').filter(|url| !url.is_empty());
-        let urls: Vec<String> = urls.map(str::to_owned).collect();
-        self.peers.answer_to(from, &urls);
-        Ok(from)
-    }
-
-    /// Who was removed is told so, with a code that nothing else is refused with.
-    fn check_member(&self, from: u64) -> Result<(), Status> {
-        if self.peers.is_removed(from) { Err(Status::permission_denied(REMOVED)) } else { Ok(()) }
-    }
-}
-
-fn check_version(metadata: &MetadataMap) -> Result<(), Status> {
-    let version = metadata.get(header::VERSION).and_then(|value| value.to_str().ok());
-    let version = version.unwrap_or("");
-    if version != PEER_VERSION {
-        return Err(Status::failed_precondition(format!(
-            "this member speaks peer version {PEER_VERSION}, not {version:?}"
-        )));
-    }
-    Ok(())
 }
 
 impl PeerService {
@@ -167,25 +102,6 @@ impl Incoming {
         let handed = self.door.driver.send(PeerEvent::Received(messages)).await;
         handed.map_err(|_closed| Status::unavailable("this member stops"))
     }
-}
-
-/// The messages of a batch, each fit for raft and sent by who opened the stream.
-fn decode(batch: &RaftBatch, from: u64) -> Result<Vec<Message>, Status> {
-    let one = |bytes: &bytes::Bytes| {
-        let message = Message::decode(bytes.clone())
-            .map_err(|error| Status::invalid_argument(format!("no raft message: {error}")))?;
-        message
-            .validate()
-            .map_err(|error| Status::invalid_argument(format!("raft message: {error}")))?;
-        if message.from != from {
-            return Err(Status::invalid_argument(format!("a message from {:x}", message.from)));
-        }
-        if message.msg_type == MessageType::MsgSnapshot as i32 {
-            return Err(Status::invalid_argument("a snapshot without its state"));
-        }
-        Ok(message)
-    };
-    batch.messages.iter().map(one).collect()
 }
 
 #[tonic::async_trait]
@@ -272,6 +188,3 @@ impl Peer for PeerService {
         Ok(Response::new(ChangedMembers { members }))
     }
 }
-
-#[cfg(test)]
-mod tests;

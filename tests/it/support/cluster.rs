@@ -28,6 +28,10 @@ pub(crate) fn joining(n: usize, peer: SocketAddr, members: &[pb::Member]) -> Opt
     }
 }
 
+/// Why a member may not be asked for a change yet.
+const NOT_YET: [&str; 2] =
+    ["etcdserver: unhealthy cluster", "etcdserver: rpc not supported for learner"];
+
 /// Members `m0`, `m1`, ….
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -69,8 +73,9 @@ impl Cluster {
             let request = pb::MemberAddRequest { peer_ur_ls: peer_ur_ls.clone(), is_learner };
             match cluster.clone().member_add(request).await {
                 Ok(added) => Some(added.into_inner()),
-                // Members must have been connected for a while.
-                Err(status) if status.message() == "etcdserver: unhealthy cluster" => None,
+                // Members must have been connected for a while; one that was promoted may not have
+                // heard of it.
+                Err(status) if NOT_YET.contains(&status.message()) => None,
                 Err(status) => panic!("{status}"),
             }
         })

@@ -70,6 +70,8 @@ pub struct Rules {
     pub lease_ttl_min: Duration,
     /// A lease that nobody renews is gone so long after its time, once everything is healed.
     pub lease_late_max: Duration,
+    /// A member that begins to lead lets leases live so much longer than they were granted.
+    pub lease_extended_max: Duration,
     /// Members of the cluster.
     pub members: u32,
     /// Members compact by themselves, so that a compaction nobody asked for is none of our
@@ -84,6 +86,7 @@ impl Default for Rules {
             clock_rate: (1.0, 1.0),
             lease_ttl_min: Duration::from_secs(2),
             lease_late_max: Duration::from_secs(10),
+            lease_extended_max: Duration::ZERO,
             members: 1,
             compacts_itself: false,
         }

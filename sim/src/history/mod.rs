@@ -42,6 +42,9 @@ pub struct Event {
     pub what: What,
 }
 
+/// Stands for a member in the history of a client that does not know which one it asks.
+pub const SOME_MEMBER: u32 = u32::MAX;
+
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -42,6 +42,9 @@ const HEALED_MAX: Duration = Duration::from_secs(60);
 /// A lease that nobody renews is gone so long after its time, besides what elections cost.
 const LEASE_LATE_MAX: Duration = Duration::from_secs(10);
 
+/// The shortest lease there is, whatever the timers.
+const LEASE_TTL_LEAST: Duration = Duration::from_secs(2);
+
 /// What a trial found, if it came to its end.
 #[derive(Clone, Debug)]
 pub struct Trial {
@@ -150,8 +153,8 @@ fn rules(plan: &Plan) -> Rules {
     });
     let rates: Vec<f64> = plan.clocks.iter().map(|clock| clock.rate()).chain(drifted).collect();
     let election = plan.knobs.election_timeout;
-    // etcd: ceil(3 × election ticks / 2 × heartbeat), in whole seconds.
-    let shortest = election * 3 / 2;
+    // etcd: ceil(3 × election ticks / 2 × heartbeat), in whole seconds; never below two here.
+    let shortest = (election * 3 / 2).max(LEASE_TTL_LEAST);
     let ttl_secs = shortest.as_secs() + u64::from(shortest.subsec_nanos() > 0);
     Rules {
         clock_rate: (
@@ -160,6 +163,7 @@ fn rules(plan: &Plan) -> Rules {
         ),
         lease_ttl_min: Duration::from_secs(ttl_secs),
         lease_late_max: LEASE_LATE_MAX + election * 2,
+        lease_extended_max: election,
         members: plan.members,
         compacts_itself: plan.knobs.auto_compaction != crate::plan::AutoCompaction::Off,
     }

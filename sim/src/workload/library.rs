@@ -19,7 +19,7 @@ use super::{
     register::Register,
     translate::{self, Wire},
 };
-use crate::history::{Change, Request, Response, WatchId, WatchSpec, WatchStep, What};
+use crate::history::{Change, Request, Response, SOME_MEMBER, WatchId, WatchSpec, WatchStep, What};
 
 /// etcd carries out the write that finds the quota exceeded, and then says so.
 const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
@@ -46,8 +46,8 @@ async fn ask(library: &Library, mut desk: Desk) {
     while desk.board.is_loading() {
         let request = register.choose(&mut desk.rng);
         let op = desk.scribe.next_op();
-        // The client chooses the member itself.
-        desk.scribe.note(What::Invoke { op, member: 0, request: request.clone() });
+        let member = member(&desk);
+        desk.scribe.note(What::Invoke { op, member, request: request.clone() });
         let what = match send(library, &request).await {
             Ok(response) => {
                 register.learn(&request, &response);
@@ -69,7 +69,7 @@ async fn watch(library: &Library, mut desk: Desk) {
     let mut spec = WatchSpec { key: key.into(), end: end.into(), ..WatchSpec::default() };
     let mut id = desk.scribe.next_watch();
     while desk.board.is_loading() {
-        desk.scribe.note_watch(0, id, WatchStep::Open { spec: spec.clone() });
+        desk.scribe.note_watch(member(&desk), id, WatchStep::Open { spec: spec.clone() });
         let error = match library.watch(translate::create(&spec, 0)).await {
             Ok(watcher) => match follow(watcher, id, &mut spec.start_revision, &mut desk).await {
                 Some(error) => error,
@@ -85,13 +85,13 @@ async fn watch(library: &Library, mut desk: Desk) {
             error => WatchStep::Broken { error: error.to_string() },
         };
         let is_over = matches!(step, WatchStep::Canceled { .. });
-        desk.scribe.note_watch(0, id, step);
+        desk.scribe.note_watch(member(&desk), id, step);
         if is_over {
             id = desk.scribe.next_watch();
         }
         clock::sleep(PAUSE).await;
     }
-    desk.scribe.note_watch(0, id, WatchStep::Closed);
+    desk.scribe.note_watch(member(&desk), id, WatchStep::Closed);
 }
 
 /// Writes down what a watcher gets, and keeps `next` up to date, until it is over or the load is.
@@ -102,7 +102,7 @@ async fn follow(
     desk: &mut Desk,
 ) -> Option<Error> {
     let revision = watcher.created().revision;
-    desk.scribe.note_watch(0, id, WatchStep::Created { revision });
+    desk.scribe.note_watch(member(desk), id, WatchStep::Created { revision });
     *next = if *next == 0 { revision + 1 } else { *next };
     while desk.board.is_loading() {
         let batch = match clock::timeout(PAUSE, watcher.next()).await {
@@ -120,12 +120,17 @@ async fn follow(
             }
             None => WatchStep::Progress { revision },
         };
-        desk.scribe.note_watch(0, id, step);
+        desk.scribe.note_watch(member(desk), id, step);
         if desk.rng.random_ratio(1, 50) {
             clock::sleep(NAP_MAX.mul_f64(desk.rng.random())).await;
         }
     }
     None
+}
+
+/// The client chooses the member itself.
+fn member(desk: &Desk) -> u32 {
+    if desk.members == 1 { 0 } else { SOME_MEMBER }
 }
 
 fn is_certain(error: &Error) -> bool {

@@ -302,8 +302,10 @@ pub(super) fn check_grants(against: &Against<'_, '_>, lives: &Lives, told: &mut 
             }
             Outcome::Fail(LEASE_EXISTS) => {
                 let exists = against.parts.ops.iter().any(|other| {
-                    let same =
-                        matches!(other.request, Request::Grant { id: other, .. } if other == id);
+                    let Request::Grant { id: asked, .. } = other.request else { return false };
+                    let got = other.response().map(|response| &response.body);
+                    let same = asked == id
+                        || matches!(got, Some(Body::Lease { id: got, .. }) if got == id);
                     let may = !matches!(other.outcome, Outcome::Fail(_));
                     same && may && other.invoked < op.returned
                 });

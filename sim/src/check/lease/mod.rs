@@ -146,8 +146,10 @@ fn late(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
 /// Time to live only shrinks until somebody renews it, also across a restart but for what was not
 /// yet written down.
 fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
+    let extended = against.case.rules.lease_extended_max;
+    let extended = extended.as_secs() as i64 + i64::from(extended.subsec_nanos() > 0);
     for question in &life.questions {
-        if question.granted != life.ttl || question.left > life.ttl {
+        if question.granted != life.ttl || question.left > life.ttl + extended {
             told.tell("lease.ttl", &[question.op], || {
                 let Question { left, granted, .. } = question;
                 format!("lease {id} has {left} of {granted} s; it was granted {}", life.ttl)

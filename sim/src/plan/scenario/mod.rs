@@ -31,6 +31,8 @@ use super::{Expect, Fault, FaultKind, Limits, Role, fault::EFFECTS};
 const VERSION: u32 = 2;
 /// More faults of a kind in one run make no sense.
 const TIMES_MAX: i64 = 1000;
+/// Members of a cluster, at most: etcd recommends no more.
+const MEMBERS_MAX: u32 = 7;
 
 /// What a run is made of.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
@@ -134,8 +136,8 @@ impl Scenario {
         if self.version != VERSION {
             return Some(format!("version {} is not supported, use {VERSION}", self.version));
         }
-        if self.members != 1 {
-            return Some("members: clusters of several are not simulated yet".to_owned());
+        if !(1..=MEMBERS_MAX).contains(&self.members) {
+            return Some(format!("members: {} is not within 1 to {MEMBERS_MAX}", self.members));
         }
         for (name, percent) in [
             ("swarm.omit_percent", self.swarm.omit_percent),

@@ -83,7 +83,7 @@ fn nonsense_is_refused() {
         ("[faults]\nstop = [0, 100000]\n", "faults.stop"),
         ("[how]\ndown_millis = -1\n", "how.down_millis"),
         ("[swarm]\nomit_percent = 101\n", "swarm.omit_percent"),
-        ("members = 3\n", "not simulated yet"),
+        ("members = 8\n", "not within 1 to 7"),
     ] {
         let error = refused(text);
         assert!(error.contains(why), "{error}");

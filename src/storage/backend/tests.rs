@@ -294,6 +294,29 @@ fn an_empty_or_foreign_file_is_refused() {
 }
 
 #[test]
+fn a_flipped_bit_of_a_value_is_refused_and_left_as_it_is() {
+    let disk = MemDisk::new(1);
+    let backend = open(&disk);
+    for index in 1..50 {
+        commit(&backend, index, 300);
+    }
+    backend.flush_blocking().unwrap();
+    drop(backend);
+    disk.exit();
+    let whole = disk.read(path()).unwrap();
+    let value = [33; 300];
+    let found = whole.windows(value.len()).position(|bytes| bytes == value.as_slice()).unwrap();
+    let mut damaged = whole.clone();
+    damaged[found + 100] ^= 4;
+    disk.put(path(), &damaged);
+    let error = Backend::open(disk.disk(), path(), SMALL).unwrap_err();
+    assert!(matches!(error, BackendError::Engine(_)), "{error}");
+    assert_eq!(disk.read(path()).unwrap()[found + 100], 33 ^ 4);
+    disk.put(path(), &whole);
+    assert_eq!(keys(&open(&disk)).len(), 49);
+}
+
+#[test]
 fn revision_keys_are_told_from_others() {
     let good = key(5);
     let expected = RevisionKey { main: 5, sub: 0, tombstone: false };

@@ -97,8 +97,8 @@ fn watch(sample: &mut Sample) {
     for (watch, (key, changes)) in (1..).zip(of_key) {
         let spec = WatchSpec { key, start_revision: 1, prev_kv: true, ..WatchSpec::default() };
         sample.watch(watch, WatchStep::Open { spec });
-        sample.watch(watch, WatchStep::Created { revision: 1 });
         let revision = sample.store.revision;
+        sample.watch(watch, WatchStep::Created { revision });
         for batch in changes.chunks(BATCH) {
             let changes = batch.to_vec();
             sample.watch(watch, WatchStep::Events { revision, changes, fragment: false });

@@ -133,7 +133,7 @@ fn spans(against: &Against<'_, '_>) -> Spans {
                 let Body::Lease { id, ttl } = response.body else { continue };
                 if ttl > 0 {
                     let span = spans.entry(id).or_insert((0, u64::MAX));
-                    span.0 = span.0.max(op.invoked + against.shortest(ttl));
+                    span.0 = span.0.max(op.invoked.saturating_add(against.shortest(ttl)));
                 }
             }
             _ => {}

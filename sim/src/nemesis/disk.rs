@@ -19,7 +19,8 @@ const ROT_DOWN: Duration = Duration::from_secs(1);
 
 /// One fault, from its beginning to its end.
 pub(super) async fn inflict(fault: &FaultKind, member: &Machine, room: &Room) {
-    if !member.is_up() {
+    // Nobody looks at what rots twice while it is down; all else waits on the disk for the boot.
+    if !member.is_up() && matches!(fault, FaultKind::BitRot { .. }) {
         return;
     }
     let kind = fault.name();

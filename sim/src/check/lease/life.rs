@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Life {
     /// Grants of this id that may have taken effect.
     pub(super) grants: u32,
+    /// When the first of these was asked for.
+    granted_from: Option<u64>,
     /// Seconds, as granted.
     pub(super) ttl: i64,
     /// Acknowledged grants and renewals.
@@ -89,6 +91,12 @@ impl Life {
             || self.renewals_unknown.iter().any(|since| *since <= to)
     }
 
+    fn granted(&mut self, op: &Op<'_>) {
+        self.grants += 1;
+        let from = self.granted_from.get_or_insert(op.invoked);
+        *from = (*from).min(op.invoked);
+    }
+
     fn renewed(&mut self, op: &Op<'_>) {
         self.renewals.push(Renewal { asked: op.invoked, at: op.returned, op: op.id });
         self.signs(op, true);
@@ -126,7 +134,8 @@ impl Lives {
         }
         if against.case.rules.members == 1 {
             for op in &against.parts.ops {
-                if let Some(Body::Leases { ids }) = op.response().map(|it| &it.body) {
+                let Some(Body::Leases { ids }) = op.response().map(|it| &it.body) else { continue };
+                if against.has_caught_up(op) {
                     lives.listed(op, ids);
                 }
             }
@@ -151,13 +160,13 @@ impl Lives {
         match (op.outcome, op.response().map(|response| &response.body)) {
             (_, Some(Body::Lease { id, ttl })) => {
                 let life = self.life(*id);
-                life.grants += 1;
+                life.granted(op);
                 life.ttl = *ttl;
                 life.renewed(op);
             }
             (Outcome::Unknown(at), _) if *id != 0 => {
                 let life = self.life(*id);
-                life.grants += 1;
+                life.granted(op);
                 life.renewals_unknown.push(op.invoked);
                 life.renewed_last = life.renewed_last.max(Some(at));
             }
@@ -258,6 +267,12 @@ impl Lives {
         }
     }
 
+    /// Whether a lease of that id can have been granted by a time.
+    fn may_exist(&self, id: i64, at: u64) -> bool {
+        let granted = self.by_id.get(&id).and_then(|life| life.granted_from);
+        granted.is_some_and(|from| from < at)
+    }
+
     /// Whether a lease can have been granted by a time without anybody being told its id.
     pub(super) fn may_be_nameless(&self, at: u64) -> bool {
         self.nameless_from.is_some_and(|since| since <= at)
@@ -300,19 +315,11 @@ pub(super) fn check_grants(against: &Against<'_, '_>, lives: &Lives, told: &mut 
                 }
                 twice(against, op, said, lives, told);
             }
-            Outcome::Fail(LEASE_EXISTS) => {
-                let exists = against.parts.ops.iter().any(|other| {
-                    let Request::Grant { id: asked, .. } = other.request else { return false };
-                    let got = other.response().map(|response| &response.body);
-                    let same = asked == id
-                        || matches!(got, Some(Body::Lease { id: got, .. }) if got == id);
-                    let may = !matches!(other.outcome, Outcome::Fail(_));
-                    same && may && other.invoked < op.returned
-                });
-                if !exists && !lives.may_be_nameless(op.returned) {
-                    let story = || format!("lease {id} is said to exist; nobody granted it");
-                    told.tell("lease.exists", &[op.id], story);
-                }
+            Outcome::Fail(LEASE_EXISTS)
+                if !lives.may_exist(*id, op.returned) && !lives.may_be_nameless(op.returned) =>
+            {
+                let story = || format!("lease {id} is said to exist; nobody granted it");
+                told.tell("lease.exists", &[op.id], story);
             }
             _ => {}
         }
@@ -329,7 +336,7 @@ fn twice(against: &Against<'_, '_>, op: &Op<'_>, id: i64, lives: &Lives, told: &
         let Some(Body::Lease { id: same, ttl }) = other.response().map(|it| &it.body) else {
             continue;
         };
-        let lives_until = other.invoked + against.shortest(*ttl);
+        let lives_until = other.invoked.saturating_add(against.shortest(*ttl));
         if *same == id && *ttl > 0 && other.returned < op.invoked && op.returned < lives_until {
             told.tell("lease.twice", &[other.id, op.id], || {
                 format!("lease {id} was granted while it lived")

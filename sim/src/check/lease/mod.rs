@@ -16,9 +16,11 @@
 mod keys;
 mod life;
 
+use std::time::Duration;
+
 use super::{
     Case,
-    ops::Parts,
+    ops::{Op, Parts},
     order::Bounds,
     timeline::{Cause, Timeline},
     told::Told,
@@ -35,6 +37,10 @@ pub(super) const SECOND_NS: f64 = 1e9;
 const UNWRITTEN_SHARE: f64 = 0.4;
 /// And what passes until that is written.
 const UNWRITTEN_SECS: f64 = 2.0;
+
+/// After a boot it takes so long until the log is applied, and so long besides two elections until
+/// somebody decides about leases.
+const UNDECIDED_MAX: Duration = Duration::from_secs(10);
 
 /// What leases are checked against.
 pub(super) struct Against<'a, 'p> {
@@ -83,7 +89,7 @@ fn early(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
         }
         let lives = life.renewals.iter().filter(|renewal| renewal.asked <= end.by);
         let Some(last) = lives.max_by_key(|renewal| renewal.asked) else { continue };
-        let until = last.asked + against.shortest(life.ttl);
+        let until = last.asked.saturating_add(against.shortest(life.ttl));
         if end.by + ROUNDING_NS < until {
             let ops: Vec<OpId> = [last.op, end.op].into_iter().filter(|op| *op != 0).collect();
             told.tell("lease.early", &ops, || {
@@ -121,7 +127,7 @@ fn zombie(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
 fn late(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
     let (Some(healed), Some(renewed)) = (against.parts.healed, life.renewed_last) else { return };
     let delay = against.case.rules.lease_late_max.as_nanos() as u64;
-    let due = renewed.max(healed) + against.longest(life.ttl) + delay;
+    let due = (renewed.max(healed) + delay).saturating_add(against.longest(life.ttl));
     let tell = |told: &mut Told, at: u64, ops: &[OpId]| {
         told.tell("lease.late", ops, || {
             format!("lease {id} of {} s should end by {due} ns, lives at {at} ns", life.ttl)
@@ -146,9 +152,8 @@ fn late(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
 /// Time to live only shrinks until somebody renews it, also across a restart but for what was not
 /// yet written down.
 fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
-    let extended = against.case.rules.lease_extended_max;
-    let extended = extended.as_secs() as i64 + i64::from(extended.subsec_nanos() > 0);
     for question in &life.questions {
+        let extended = against.extended(life, question);
         if question.granted != life.ttl || question.left > life.ttl + extended {
             told.tell("lease.ttl", &[question.op], || {
                 let Question { left, granted, .. } = question;
@@ -166,10 +171,12 @@ fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
         }
         let passed = (second.asked - first.at) as f64 / SECOND_NS;
         let boots = against.boots(first.asked, second.at);
+        let extension = against.extension(first.asked, second.at);
         let most = match boots {
-            0 => first.left as f64 + 1.0 - passed * against.case.rules.clock_rate.0,
+            0 => first.left as f64 + 1.0 + extension - passed * against.case.rules.clock_rate.0,
             1 if against.log_works(first.at, second.asked) => {
-                first.left as f64 + UNWRITTEN_SHARE * life.ttl as f64 + UNWRITTEN_SECS
+                let unwritten = UNWRITTEN_SHARE * life.ttl as f64 + UNWRITTEN_SECS;
+                first.left as f64 + unwritten + extension
             }
             _ => continue,
         };
@@ -186,6 +193,30 @@ fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
 }
 
 impl Against<'_, '_> {
+    /// Whole seconds that a lease may have on top of its time to live: some, if another member may
+    /// decide about it than did when it was renewed, or the same after a restart.
+    fn extended(&self, life: &Life, question: &Question) -> i64 {
+        let renewed = life.renewals.iter().filter(|renewal| renewal.at <= question.asked);
+        let renewed = renewed.map(|renewal| renewal.asked).max().unwrap_or(0);
+        self.extension(renewed, question.at).ceil() as i64
+    }
+
+    /// Whether no member is behind its log because it has just booted: etcd lists leases as they
+    /// are where it is asked.
+    fn has_caught_up(&self, op: &Op<'_>) -> bool {
+        let before = op.invoked.saturating_sub(UNDECIDED_MAX.as_nanos() as u64);
+        self.boots(before, op.returned) == 0
+    }
+
+    /// Seconds that a member may have added within a span, because it began to decide about leases
+    /// then. It does so some time after its boot, when it leads and has applied its log.
+    fn extension(&self, from: u64, to: u64) -> f64 {
+        let begins = UNDECIDED_MAX + self.case.rules.lease_extended_max * 2;
+        let from = from.saturating_sub(begins.as_nanos() as u64);
+        let is_steady = self.case.rules.members == 1 && self.boots(from, to) == 0;
+        if is_steady { 0.0 } else { self.case.rules.lease_extended_max.as_secs_f64() }
+    }
+
     /// Whether something was written between a time and the restart after it, so that what was
     /// due to be written about leases before is written too.
     fn log_works(&self, from: u64, to: u64) -> bool {

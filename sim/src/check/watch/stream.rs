@@ -284,7 +284,10 @@ impl<'a, 't> Stream<'a, 't> {
         change: &Change,
         told: &mut Told,
     ) {
-        let before = against.timeline.before(fact).filter(|_| self.spec.prev_kv);
+        // etcd: a key that is created has nothing before, also if the same transaction deleted it.
+        let is_birth = fact.now.is_some_and(|now| now.create_revision == fact.revision);
+        let is_due = self.spec.prev_kv && !is_birth;
+        let before = against.timeline.before(fact).filter(|_| is_due);
         let is_right = match (&before, &change.prev) {
             (None, None) => true,
             (Some(before), Some(said)) => before.is(said),

@@ -80,6 +80,9 @@ pub enum BootError {
         /// Index of the log's mark.
         mark: u64,
     },
+    /// What this member holds is not what its peers hold.
+    #[error("found data inconsistency with peers: {0}")]
+    Inconsistent(reseed_core::error::Error),
     /// Consensus refuses its own log.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),

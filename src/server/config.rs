@@ -92,6 +92,10 @@ pub struct Config {
     pub max_concurrent_streams: u32,
     /// Compaction without being asked.
     pub auto_compaction: AutoCompaction,
+    /// Time between two comparisons of all members' data; `None`: never.
+    pub corrupt_check_time: Option<Duration>,
+    /// Compare this member's data with the others' before it serves.
+    pub initial_corrupt_check: bool,
     /// Keys looked at in one step of physical compaction.
     pub compaction_batch_limit: usize,
     /// Pause between two such steps.
@@ -146,6 +150,8 @@ impl Default for Config {
             max_txn_ops: Limits::default().txn_ops_max,
             max_concurrent_streams: u32::MAX,
             auto_compaction: AutoCompaction::Off,
+            corrupt_check_time: None,
+            initial_corrupt_check: false,
             compaction_batch_limit: 1000,
             compaction_sleep_interval: Duration::from_millis(10),
             backend_batch_interval: Duration::from_secs(2),

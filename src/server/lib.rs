@@ -9,6 +9,7 @@ mod apply;
 mod boot;
 mod compactor;
 mod config;
+mod corrupt;
 mod departure;
 mod flusher;
 mod halt;

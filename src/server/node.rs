@@ -21,6 +21,7 @@ use crate::apply::Applier;
 use crate::boot::{self, BootError, Booted};
 use crate::compactor::{self, Compactor};
 use crate::config::Config;
+use crate::corrupt::Monitor;
 use crate::departure::Departure;
 use crate::flusher::Flusher;
 use crate::halt::Halt;
@@ -180,7 +181,16 @@ impl Server {
             task::spawn_thread("flusher", move || Box::pin(flusher.run(flusher_stop))),
             hub_task,
         ]);
+        let monitor =
+            Monitor { state: Arc::clone(&state), proposer: proposer.clone(), peers: peers.clone() };
+        if state.config.initial_corrupt_check
+            && let Err(error) = monitor.check_before_serving().await
+        {
+            log.cancel();
+            return Err(BootError::Inconsistent(error));
+        }
         let background = vec![
+            task::spawn("corruption", monitor.run(log.clone())),
             task::spawn("leases", leases.clone().run(log.clone())),
             task::spawn(
                 "departure",
@@ -225,6 +235,16 @@ impl Server {
     /// What the member's parts share; for embedders, tests and status pages.
     pub fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    #[cfg(test)]
+    pub(crate) fn proposer(&self) -> &Proposer {
+        &self.proposer
+    }
+
+    #[cfg(test)]
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// Where clients are served, one per listen URL: the real ports where 0 was asked for.

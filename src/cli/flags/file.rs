@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    FlagError, Values,
+    FlagError, Values, gates,
     table::{self, Kind},
 };
 
@@ -56,6 +56,9 @@ fn parse(text: &str) -> Result<Values, FlagError> {
 
 impl Values {
     fn set_key(&mut self, key: &str, value: Value) -> Result<(), FlagError> {
+        if let Some(gate) = gates::of_switch(key) {
+            return self.set_switch(key, gate, &plain(&value));
+        }
         let Some(flag) = table::find(key) else {
             self.warnings.push(format!("unknown key {key} in the configuration file"));
             return Ok(());

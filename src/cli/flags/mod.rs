@@ -7,6 +7,7 @@
 
 pub(crate) mod duration;
 mod file;
+mod gates;
 mod settings;
 mod table;
 
@@ -50,6 +51,7 @@ impl FlagError {
 pub(crate) struct Values {
     texts: BTreeMap<&'static str, String>,
     warnings: Vec<String>,
+    gates: gates::Gates,
 }
 
 /// Edits closer than this make a suggestion (Jaro-Winkler similarity, 0 to 1).
@@ -77,6 +79,7 @@ pub(crate) fn read(invocation: &Invocation) -> Result<Request, FlagError> {
         values = file::read(path)?;
     }
     values.judge()?;
+    values.read_gates()?;
     Settings::from_values(values).map(|settings| Request::Run(Box::new(settings)))
 }
 
@@ -107,7 +110,11 @@ impl Values {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (bare, None),
             };
-            let Some(flag) = self.resolve(name)? else { continue };
+            if let Some(gate) = gates::of_switch(name) {
+                self.set_switch(name, gate, given.as_deref().unwrap_or("true"))?;
+                continue;
+            }
+            let flag = self.resolve(name)?;
             let value = match (given, flag.kind) {
                 (Some(value), _) => value,
                 (None, Kind::Switch) => "true".to_owned(),
@@ -120,25 +127,25 @@ impl Values {
         Ok(())
     }
 
-    /// The flag of that name; `None` for one that is accepted and forgotten.
-    fn resolve(&mut self, name: &str) -> Result<Option<&'static Flag>, FlagError> {
-        if table::GATES.contains(&name) {
-            self.warnings.push(format!("--{name} has no effect"));
-            return Ok(None);
-        }
+    /// The flag of that name.
+    fn resolve(&mut self, name: &str) -> Result<&'static Flag, FlagError> {
         let Some(flag) = table::find(name) else {
             return Err(FlagError::unreadable(unknown(name)));
         };
         if flag.name != name {
             self.warnings.push(format!("--{name} is deprecated, use --{}", flag.name));
         }
-        Ok(Some(flag))
+        Ok(flag)
     }
 
     fn read_env(&mut self, env: &BTreeMap<String, String>) -> Result<(), FlagError> {
         for (variable, value) in env {
             let Some(name) = variable.strip_prefix("ETCD_") else { continue };
             let name = name.to_ascii_lowercase().replace('_', "-");
+            if let Some(gate) = gates::of_switch(&name).filter(|_| !value.is_empty()) {
+                self.set_switch(&name, gate, value)?;
+                continue;
+            }
             let Some(flag) = table::find(&name) else {
                 if !VARIABLES.contains(&variable.as_str()) {
                     let text = format!("unrecognized environment variable {variable}={value}");

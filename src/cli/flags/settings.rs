@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use reseed_server::{AutoCompaction, Config, InitialClusterState, InitialMember};
 
+use super::gates::{COMPACT_HASH_CHECK, INITIAL_CORRUPT_CHECK};
 use super::{FlagError, Values, duration};
 
 /// Above this, etcd warns that large requests hurt (10 MiB).
@@ -96,6 +97,8 @@ fn config_of(values: &Values) -> Result<Config, FlagError> {
         max_txn_ops: count(values, "max-txn-ops")?,
         max_concurrent_streams: count(values, "max-concurrent-streams")?,
         auto_compaction: auto_compaction(values)?,
+        corrupt_check_time: corrupt_check_time(values),
+        initial_corrupt_check: values.gate(INITIAL_CORRUPT_CHECK),
         compaction_batch_limit: count(values, "compaction-batch-limit")?,
         compaction_sleep_interval: values.time("compaction-sleep-interval"),
         backend_batch_interval: match values.time("backend-batch-interval") {
@@ -172,6 +175,13 @@ fn initial_cluster(
         }
     }
     Ok(members)
+}
+
+/// etcd compares hashes made at compactions beside those of now; one comparison serves both here.
+fn corrupt_check_time(values: &Values) -> Option<Duration> {
+    let always = Some(values.time("corrupt-check-time"));
+    let gated = values.gate(COMPACT_HASH_CHECK).then(|| values.time("compact-hash-check-time"));
+    [always, gated].into_iter().flatten().filter(|time| !time.is_zero()).min()
 }
 
 /// Periodic retention is a duration or a bare number of hours, revision retention a count.

@@ -100,7 +100,7 @@ const MEMBER: &[Flag] = &[
     idle("enable-grpc-gateway", Switch, "true", "the JSON gateway is not there yet"),
     idle("raft-read-timeout", Time, "5s", SILENCE),
     idle("raft-write-timeout", Time, "5s", SILENCE),
-    idle("feature-gates", Text, "", "lease checkpoints are always on; the others have no effect"),
+    used("feature-gates", Text, "", "InitialCorruptCheck=true, CompactHashCheck=true; others idle"),
 ];
 
 const CLUSTERING: &[Flag] = &[
@@ -185,8 +185,8 @@ const REST: &[Flag] = &[
     idle("distributed-tracing-service-name", Text, "etcd", NO_TRACING),
     idle("distributed-tracing-instance-id", Text, "", NO_TRACING),
     idle("distributed-tracing-sampling-rate", Number, "0", NO_TRACING),
-    idle("corrupt-check-time", Time, "0s", NO_PEERS),
-    idle("compact-hash-check-time", Time, "1m", NO_PEERS),
+    used("corrupt-check-time", Time, "0s", "time between comparisons of the members; 0: never"),
+    used("compact-hash-check-time", Time, "1m", "the same, with the gate CompactHashCheck"),
     used("compaction-batch-limit", Number, "1000", "keys of one step of physical compaction"),
     used("compaction-sleep-interval", Time, "10ms", "pause between two such steps"),
     used("watch-progress-notify-interval", Time, "10m", "time between notifications of progress"),
@@ -199,16 +199,6 @@ const REST: &[Flag] = &[
     used("unsafe-no-fsync", Switch, "false", "lose acknowledged writes at power loss; for tests"),
     used("config-file", Text, "", "YAML file; all other flags and ETCD_* are then ignored"),
     used("version", Switch, "false", "print the version and exit"),
-];
-
-/// Switches that etcd 3.6 turned into feature gates: accepted, without effect.
-pub(crate) const GATES: &[&str] = &[
-    "experimental-compact-hash-check-enabled",
-    "experimental-enable-lease-checkpoint",
-    "experimental-enable-lease-checkpoint-persist",
-    "experimental-initial-corrupt-check",
-    "experimental-stop-grpc-service-on-defrag",
-    "experimental-txn-mode-write-with-shared-buffer",
 ];
 
 /// All flags, in etcd's order.

@@ -110,7 +110,28 @@ fn a_supervisors_flags_for_a_single_member_are_accepted() {
     assert_eq!(config.listen_client_urls.len(), 2);
     assert_eq!(config.watch_progress_notify_interval.as_secs(), 5);
     assert_eq!(config.quota_backend_bytes, None);
+    assert!(config.initial_corrupt_check);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+#[test]
+fn gates_open_and_say_so_if_that_changes_nothing() {
+    let secs = |n| Some(std::time::Duration::from_secs(n));
+    let open = settings(&["--feature-gates=CompactHashCheck=true, InitialCorruptCheck=1"]);
+    assert!(open.config.initial_corrupt_check && open.warnings.is_empty());
+    assert_eq!(open.config.corrupt_check_time, secs(60));
+    let both = ["--feature-gates=CompactHashCheck=true", "--corrupt-check-time=5s"];
+    assert_eq!(settings(&both).config.corrupt_check_time, secs(5));
+    assert_eq!(settings(&[]).config.corrupt_check_time, None);
+    assert_eq!(settings(&["--feature-gates=LeaseCheckpoint=true"]).warnings.len(), 1);
+    for (gates, expected) in [
+        ("X=true", "unrecognized feature gate: X"),
+        ("AllBeta", "missing bool value for AllBeta"),
+        ("AllBeta=x", "invalid value of AllBeta=x"),
+    ] {
+        let (exit_code, text) = error(&[&format!("--feature-gates={gates}")]);
+        assert!(exit_code == 2 && text.contains(expected), "{text:?}");
+    }
 }
 
 #[test]

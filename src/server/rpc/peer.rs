@@ -1,11 +1,13 @@
 //! What other members ask, on the peer port.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use reseed_core::id::LeaseId;
+use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::MemberChange;
 use reseed_proto::peer::{
     ChangedMembers, ClusterMembers, LeaseQuestion, LeaseRenewed, LeaseTimeLeft, MembersQuestion,
@@ -13,9 +15,11 @@ use reseed_proto::peer::{
     peer_server::Peer,
 };
 use reseed_rt::clock::{self, Instant};
+use reseed_rt::task;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
+use crate::hash;
 use crate::lease_clock::LeaseClock;
 use crate::membership::Changer;
 use crate::peer::{Door, RECEIVED_BYTES_MAX, Receiving, check_version, decode};
@@ -176,6 +180,16 @@ impl Peer for PeerService {
         check_version(request.metadata())?;
         let members = self.changer.state.machine.read().members.iter().cloned().collect();
         Ok(Response::new(ClusterMembers { cluster_id: self.door.cluster, members }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<pb::HashKvRequest>,
+    ) -> Result<Response<pb::HashKvResponse>, Status> {
+        self.door.check(request.metadata())?;
+        let (state, revision) = (Arc::clone(&self.changer.state), request.get_ref().revision);
+        let hashed = task::blocking(move || hash::by_revision(&state, revision)).await;
+        hashed.map(Response::new).map_err(|error| status::of(&error))
     }
 
     async fn change_members(

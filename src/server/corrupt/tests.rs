@@ -1,0 +1,108 @@
+//! Verdicts, and three members of which one has been tampered with.
+
+use bytes::Bytes;
+use reseed_core::port::{Batch, Read as _, Table};
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Config, InitialMember};
+use crate::node::Server;
+
+fn hashes(of: &[u32]) -> Hashes {
+    (1..).zip(of.iter().copied()).collect()
+}
+
+#[test]
+fn a_majority_of_all_members_is_right() {
+    for (members, of, expected) in [
+        (1, &[7][..], Verdict::Equal),
+        (3, &[7, 7, 7], Verdict::Equal),
+        (3, &[7], Verdict::Equal),
+        (3, &[7, 7, 8], Verdict::Differ(vec![3])),
+        (3, &[8, 7, 7], Verdict::Differ(vec![1])),
+        (3, &[7, 8], Verdict::Unclear),
+        (3, &[7, 8, 9], Verdict::Unclear),
+        (2, &[7, 8], Verdict::Unclear),
+        (4, &[7, 7, 8, 8], Verdict::Unclear),
+        (5, &[7, 7, 8, 8], Verdict::Unclear),
+        (5, &[7, 7, 8, 7], Verdict::Differ(vec![3])),
+        (5, &[7, 8, 9, 7, 7], Verdict::Differ(vec![2, 3])),
+    ] {
+        assert_eq!(judge(members, &hashes(of)), expected, "{of:?} of {members}");
+    }
+}
+
+/// Three members on loopback, as they would run.
+async fn three(dir: &TempDir) -> Vec<Server> {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let held: Vec<_> = (0..3).map(|_| free()).collect();
+    let url = |n: usize| format!("http://{}", held[n].local_addr().expect("bound"));
+    let member = |n| InitialMember { name: format!("m{n}"), peer_urls: vec![url(n)] };
+    let initial_cluster: Vec<_> = (0..3).map(member).collect();
+    let configs = (0..3).map(|n| Config {
+        name: format!("m{n}"),
+        data_dir: dir.path().join(format!("m{n}")),
+        listen_client_urls: vec!["http://127.0.0.1:0".into()],
+        listen_peer_urls: vec![url(n)],
+        initial_advertise_peer_urls: vec![url(n)],
+        initial_cluster: initial_cluster.clone(),
+        ..Config::default()
+    });
+    let configs: Vec<_> = configs.collect();
+    drop(held);
+    let mut members = Vec::new();
+    for config in configs {
+        members.push(Server::start(config).await.expect("starts"));
+    }
+    members
+}
+
+fn monitor(member: &Server) -> Monitor {
+    let (state, proposer) = (Arc::clone(member.state()), member.proposer().clone());
+    Monitor { state, proposer, peers: member.peers().clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_tampered_with_is_found_and_does_not_serve_again() {
+    let dir = TempDir::new().expect("a directory");
+    let members = three(&dir).await;
+    let put = pb::PutRequest { key: "k".into(), value: "v".into(), ..pb::PutRequest::default() };
+    let put = members[0].proposer().propose(Request::Put(put)).await;
+    put.expect("a leader is found");
+    let index = members[0].state().progress.applied();
+    for member in &members {
+        member.state().progress.wait_applied(index).await;
+        assert_eq!(monitor(member).compare().await, Ok(Verdict::Equal));
+    }
+    // What disks do.
+    let damaged = members[2].state();
+    let mut batch = Batch::default();
+    let stored = |state: &State| {
+        let mut found = Vec::new();
+        let mut visit = |key: &[u8], value: &Bytes| {
+            found.push((key.to_vec(), value.to_vec()));
+            true
+        };
+        state.backend.view().scan(Table::Key, &[], None, &mut visit).expect("memory");
+        found
+    };
+    let (key, mut value) = stored(damaged).pop().expect("one change");
+    *value.last_mut().expect("a record") ^= 1;
+    batch.put(Table::Key, Bytes::from(key), Bytes::from(value));
+    damaged.backend.commit(batch, damaged.backend.applied()).expect("memory");
+
+    let differs = Verdict::Differ(vec![damaged.member_id]);
+    for member in &members {
+        assert_eq!(monitor(member).compare().await, Ok(differs.clone()));
+    }
+    assert!(monitor(&members[0]).check_before_serving().await.is_ok());
+    assert_eq!(monitor(&members[2]).check_before_serving().await, Err(Error::Corrupt));
+    monitor(&members[1]).round().await.expect("the alarm is raised");
+    assert!(monitor(&members[1]).is_known(damaged.member_id));
+    let put = pb::PutRequest { key: "k".into(), ..pb::PutRequest::default() };
+    let refused = members[1].proposer().propose(Request::Put(put)).await;
+    assert_eq!(refused.expect_err("nothing changes the data"), Error::Corrupt);
+    for member in members {
+        member.stop().await;
+    }
+}

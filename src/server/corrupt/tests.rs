@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use reseed_core::port::{Batch, Read as _, Table};
+use reseed_rt::net::Listener;
 use tempfile::TempDir;
 
 use super::*;
@@ -34,8 +35,8 @@ fn a_majority_of_all_members_is_right() {
 
 /// Three members on loopback, as they would run.
 async fn three(dir: &TempDir) -> Vec<Server> {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let held: Vec<_> = (0..3).map(|_| free()).collect();
+    let free = join_all((0..3).map(|_| Listener::bind("127.0.0.1:0"))).await;
+    let held: Vec<_> = free.into_iter().map(|port| port.expect("a port")).collect();
     let url = |n: usize| format!("http://{}", held[n].local_addr().expect("bound"));
     let member = |n| InitialMember { name: format!("m{n}"), peer_urls: vec![url(n)] };
     let initial_cluster: Vec<_> = (0..3).map(member).collect();

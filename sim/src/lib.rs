@@ -8,6 +8,7 @@
 //! - [`plan`]: scenario files, and what a seed makes of them;
 //! - `nemesis`: carries out the faults of a plan, and undoes them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
+//! - `consensus`: raft's promises, judged while the run goes on;
 //! - [`figures`]: what a run counts; [`errors`]: error lines of the server's log;
 //! - `selftest`, `selftest_faults`: the world, and every fault, proven with a tiny service instead
 //!   of the server;
@@ -23,6 +24,7 @@
 pub mod bugbank;
 pub mod bundle;
 pub mod check;
+pub mod consensus;
 pub mod errors;
 pub mod figures;
 pub mod fingerprint;

@@ -28,6 +28,7 @@ use crate::halt::Halt;
 use crate::propose::{Answer, Waiters};
 use crate::raft::Committed;
 use crate::raft::changes::{self, BadChange};
+use crate::sight::Sight;
 use crate::state::State;
 use crate::watch::feed::Publisher;
 
@@ -106,13 +107,16 @@ impl Applier {
             let applied = state.backend.install_blocking(&from)?;
             *machine = Machine::restore(&state.backend).map_err(ApplyError::Installed)?;
             let revision = machine.mvcc.revision();
-            watchers.missed(revision);
+            if !planted::on(Bug::InstallUnseenByWatchers) {
+                watchers.missed(revision);
+            }
             Ok::<_, ApplyError>((applied, revision))
         });
         let (applied, revision) = installed.await?;
         disk::settle().await;
         tracing::info!(index = applied.index, revision, "installed a snapshot");
         (self.on_install)();
+        self.state.progress.show(|| Sight::Installed { index: applied.index });
         self.state.progress.set_applied(applied.index);
         Ok(())
     }
@@ -146,6 +150,11 @@ impl Applier {
         for entry in run {
             let at = At { index: entry.index, term: entry.term };
             let applied_at = AppliedAt { index: entry.index, term: entry.term };
+            state.progress.show(|| Sight::Applied {
+                index: entry.index,
+                term: entry.term,
+                digest: crc32c::crc32c(&entry.data),
+            });
             if entry.data.is_empty() {
                 // A new leader's empty entry (Raft §8).
                 state.backend.commit(reseed_core::port::Batch::default(), applied_at)?;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use raft::ReadOnlyOption;
 use raft::eraftpb::{Entry, HardState};
 use reseed_core::cluster::Members;
 use reseed_core::id::MemberId;
 use reseed_core::port::Batch;
 use reseed_core::{CLUSTER_VERSION, ETCD_VERSION, Machine};
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{MemberAttributes, MemberRecord, log_entry::Request};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
@@ -172,6 +174,11 @@ fn raft_config(config: &Config, id: u64, applied: AppliedAt) -> raft::Config {
         check_quorum: true,
         pre_vote: config.pre_vote,
         max_committed_size_per_ready: 8 << 20,
+        read_only_option: if planted::on(Bug::ReadByClock) {
+            ReadOnlyOption::LeaseBased
+        } else {
+            ReadOnlyOption::Safe
+        },
         ..raft::Config::default()
     }
 }

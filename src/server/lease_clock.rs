@@ -133,6 +133,9 @@ impl LeaseClock {
 
     /// Takes all leases anew from a state that was replaced as a whole. This member does not lead.
     pub(crate) fn reload(&self, state: &State) {
+        if planted::on(Bug::InstallKeepsLeases) {
+            return;
+        }
         let leases = granted(state);
         *self.inner.expiry.lock() = agenda(leases);
         self.inner.changed.notify_waiters();
@@ -163,6 +166,9 @@ impl LeaseClock {
             }
             Effect::LeaseCheckpointed { id, remaining_secs } => {
                 probe::hit(Probe::LeaseCheckpoint);
+                if planted::on(Bug::CheckpointUnheard) && !expiry.is_primary() {
+                    return;
+                }
                 expiry.checkpointed(Checkpoint { id, remaining_secs });
             }
             Effect::CompactScheduled(_)
@@ -214,6 +220,9 @@ impl LeaseClock {
                     return Ok(Some(ttl_secs));
                 }
                 Renewal::NotFound => return Ok(None),
+                Renewal::NotPrimary if planted::on(Bug::RenewedByFollower) => {
+                    return Ok(self.time_left(id).map(|left| left.ttl_secs));
+                }
                 Renewal::Expired | Renewal::NotPrimary => {
                     probe::hit(Probe::LeaseRenewWaited);
                     changed.await;
@@ -228,7 +237,8 @@ impl LeaseClock {
     async fn sure_to_lead(&self) -> Result<(), Error> {
         let member = &self.inner.member;
         let began = member.progress.term();
-        if member.progress.leader() != member.id || !member.is_stale() {
+        let is_stale = member.is_stale() && !planted::on(Bug::StalePrimary);
+        if member.progress.leader() != member.id || !is_stale {
             return Ok(());
         }
         tracing::info!("this member stood still: asking whether it still leads");

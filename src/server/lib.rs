@@ -27,6 +27,7 @@ mod quota;
 mod raft;
 mod read;
 mod rpc;
+mod sight;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use metrics::Metrics;
 pub use node::{Halted, Server};
 pub use progress::Progress;
 pub use propose::Proposer;
+pub use sight::{Observer, Sight};
 pub use state::State;

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use reseed_rt::clock::Instant;
 use tokio::sync::oneshot;
 
+use crate::sight::{Observer, Sight, Sights};
+
 /// Positions in the log; all start at what the disk said at boot.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -23,6 +25,7 @@ pub struct Progress {
     /// When the driver last ticked, by this process's clock; 0 = never.
     ticked_millis: AtomicU64,
     learner: AtomicBool,
+    sights: Sights,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
 }
 
@@ -77,7 +80,18 @@ impl Progress {
         self.learner.store(learner, Ordering::Relaxed);
     }
 
+    /// From now on `observer` sees what happens here; there can be one.
+    pub fn show_to(&self, observer: Observer) {
+        self.sights.show_to(observer);
+    }
+
+    /// Shows something to the observer, if there is one.
+    pub(crate) fn show(&self, sight: impl FnOnce() -> Sight) {
+        self.sights.show(sight);
+    }
+
     pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {
+        self.sights.show(|| Sight::Place { term, leader, committed, last: self.last_index() });
         self.term.store(term, Ordering::Relaxed);
         self.leader.store(leader, Ordering::Relaxed);
         self.committed.store(committed, Ordering::Relaxed);

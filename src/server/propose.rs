@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use reseed_core::applied::Response;
 use reseed_core::error::Error;
 use reseed_core::{codec, limits};
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{LogEntry, MemberChange, log_entry};
 use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
@@ -107,7 +108,10 @@ impl Proposer {
         Self {
             inner: Arc::new(Inner {
                 // Ids of an earlier run may still be in the log: begin somewhere else.
-                next_id: AtomicU64::new(rng::u64() | 1),
+                next_id: AtomicU64::new(match planted::on(Bug::RequestIdsCollide) {
+                    true => 1,
+                    false => rng::u64() | 1,
+                }),
                 driver,
                 waiters,
                 progress: Arc::clone(&state.progress),

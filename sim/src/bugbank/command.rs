@@ -30,7 +30,7 @@ const FOUND_PERCENT_MIN: usize = 95;
 /// What to hunt, and how long.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Scenario files; those of `scenarios/fast` and `scenarios/swarm` without.
+    /// Scenario files; those of `scenarios/fast`, `swarm` and `cluster` without.
     scenarios: Vec<PathBuf>,
     /// Only this bug; may be given again.
     #[arg(long)]
@@ -92,7 +92,7 @@ fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
 fn scenarios(files: &[PathBuf]) -> Result<Vec<String>, String> {
     let mut found: Vec<PathBuf> = files.to_vec();
     if found.is_empty() {
-        for dir in ["scenarios/fast", "scenarios/swarm"] {
+        for dir in ["scenarios/fast", "scenarios/swarm", "scenarios/cluster"] {
             // One of them may be missing: then the other one is all there is.
             let Ok(entries) = fs::read_dir(dir) else { continue };
             let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));

@@ -9,9 +9,10 @@
 //! What is counted, and when, is the world's business ([`Room::fired`]). What a member may do after
 //! which fault is docs/faults.md; [`allowed`] says it of a member at present.
 //!
-//! A file per family: `process`, `disk`, `net`, `clock`.
+//! A file per family: `process`, `disk`, `net`, `cluster`, `clock`.
 
 mod clock;
+mod cluster;
 mod disk;
 mod net;
 mod process;
@@ -26,7 +27,10 @@ use std::{
 use madsim::time;
 
 use crate::{
-    plan::fault::{Fault, FaultKind, Host},
+    plan::{
+        fault::{Fault, FaultKind, Host},
+        whom::{Rank, Whom},
+    },
     world::{Room, node::Machine, room_lock as lock},
 };
 
@@ -36,12 +40,16 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Starts what takes the place of a client's machine that is gone for ever.
 pub type Replace = dyn Fn(u32) -> Machine + Send + Sync;
 
+/// Tells the number of the member that leads, or led last; nobody has at first.
+pub type Leads = dyn Fn() -> Option<u32> + Send + Sync;
+
 /// Whom faults can happen to. Clones share the clients.
 #[derive(Clone)]
 pub struct Cast {
     members: Vec<Machine>,
     clients: Arc<Mutex<BTreeMap<u32, Machine>>>,
     replace: Arc<Replace>,
+    leads: Arc<Leads>,
 }
 
 impl fmt::Debug for Cast {
@@ -60,7 +68,31 @@ impl Cast {
         clients: BTreeMap<u32, Machine>,
         replace: impl Fn(u32) -> Machine + Send + Sync + 'static,
     ) -> Self {
-        Self { members, clients: Arc::new(Mutex::new(clients)), replace: Arc::new(replace) }
+        let clients = Arc::new(Mutex::new(clients));
+        Self { members, clients, replace: Arc::new(replace), leads: Arc::new(|| None) }
+    }
+
+    /// The same, with somebody who knows which member leads.
+    #[must_use]
+    pub fn led(self, leads: impl Fn() -> Option<u32> + Send + Sync + 'static) -> Self {
+        Self { leads: Arc::new(leads), ..self }
+    }
+
+    /// The number of the member that `whom` means now. Nobody has led yet: the first leads.
+    fn number(&self, whom: Whom) -> u32 {
+        let leader = || (self.leads)().unwrap_or(0);
+        match whom {
+            Whom::Number(number) => number,
+            Whom::Rank(Rank::Leader) => leader(),
+            Whom::Rank(Rank::Follower) => u32::from(leader() == 0),
+        }
+    }
+
+    /// The member that `whom` means now.
+    fn member(&self, whom: Whom) -> &Machine {
+        let place = self.number(whom) as usize;
+        // A rank of a member that is not there is anybody's.
+        self.members.get(place).unwrap_or(&self.members[0])
     }
 
     /// All members.
@@ -77,9 +109,11 @@ impl Cast {
 
     /// All members `fault` names, or a complaint.
     fn check(&self, fault: &FaultKind) -> Result<(), NoSuchMachine> {
-        let member = |number: u32| {
-            let known = usize::try_from(number).is_ok_and(|place| place < self.members.len());
-            if known { Ok(()) } else { Err(NoSuchMachine::Member(number)) }
+        let member = |whom: Whom| match whom {
+            Whom::Number(number) if number as usize >= self.members.len() => {
+                Err(NoSuchMachine::Member(number))
+            }
+            Whom::Number(_) | Whom::Rank(_) => Ok(()),
         };
         let client = |number: u32| match self.client(number) {
             Some(_) => Ok(()),
@@ -98,7 +132,10 @@ impl Cast {
             | FaultKind::HalfOpen { host: one }
             | FaultKind::SlowReader { host: one, .. } => host(*one),
             FaultKind::SilentDeath { client: number } => client(*number),
-            FaultKind::PowerAtDiskOp { member: number, .. }
+            FaultKind::RollingRestart { .. } => Ok(()),
+            FaultKind::Partition { member: number, .. }
+            | FaultKind::Blackout { member: number, .. }
+            | FaultKind::PowerAtDiskOp { member: number, .. }
             | FaultKind::PowerAtAwait { member: number, .. }
             | FaultKind::PowerCut { member: number, .. }
             | FaultKind::ProcessKill { member: number, .. }
@@ -167,7 +204,7 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
         | FaultKind::DiskStall { member, .. }
         | FaultKind::BitRot { member, .. }
         | FaultKind::MisdirectedWrite { member, .. } => {
-            disk::inflict(fault, &cast.members[member as usize], room).await;
+            disk::inflict(fault, cast.member(member), room).await;
         }
         FaultKind::PowerAtAwait { member, .. }
         | FaultKind::PowerCut { member, .. }
@@ -175,13 +212,16 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
         | FaultKind::Stop { member, .. }
         | FaultKind::Pause { member, .. }
         | FaultKind::SlowCpu { member, .. } => {
-            process::inflict(fault, &cast.members[member as usize], room).await;
+            process::inflict(fault, cast.member(member), room).await;
         }
+        FaultKind::Partition { .. }
+        | FaultKind::Blackout { .. }
+        | FaultKind::RollingRestart { .. } => cluster::inflict(fault, cast, room).await,
         FaultKind::ClockJump { member, millis } => {
-            clock::jump(&cast.members[member as usize], millis, kind, room);
+            clock::jump(cast.member(member), millis, kind, room);
         }
         FaultKind::ClockDrift { member, ppm } => {
-            clock::drift(&cast.members[member as usize], ppm, kind, room);
+            clock::drift(cast.member(member), ppm, kind, room);
         }
     }
 }

@@ -61,7 +61,7 @@ fn who(host: Host, cast: &Cast) -> Who {
     let members: BTreeSet<u64> = cast.members.iter().map(|member| member.host()).collect();
     let only = |machine: Option<u64>| Who::Only(machine.into_iter().collect());
     match host {
-        Host::Member(number) => only(cast.members.get(number as usize).map(|member| member.host())),
+        Host::Member(whom) => Who::one(cast.member(whom).host()),
         Host::Client(number) => only(cast.client(number).map(|client| client.host())),
         Host::Clients => Who::AllBut(members),
         Host::Others => Who::AllBut(BTreeSet::new()),

@@ -76,7 +76,7 @@ pub(super) fn heal(member: &Machine, room: &Room) {
     });
 }
 
-async fn restart_after(member: &Machine, how: Crash, down: Duration) {
+pub(super) async fn restart_after(member: &Machine, how: Crash, down: Duration) {
     member.kill(how);
     time::sleep(down).await;
     member.restart();
@@ -84,7 +84,7 @@ async fn restart_after(member: &Machine, how: Crash, down: Duration) {
 
 /// Asks the program to stop and starts it again, unless something else takes it down meanwhile. It
 /// counts if the program did stop.
-async fn stop(member: &Machine, down: Duration, kind: &'static str, room: &Room) {
+pub(super) async fn stop(member: &Machine, down: Duration, kind: &'static str, room: &Room) {
     let life = room.crashes(member.id());
     let deadline = room.elapsed() + STOP_MAX;
     room.request_stop(member.id());

@@ -5,13 +5,16 @@
 //! Some things go wrong without being asked for: a power failure tears sectors and loses names.
 //! Those have names in [`EFFECTS`].
 //!
-//! A member is named by its number, from 0; clients' machines by theirs.
+//! A member is named by its number, from 0, or by its rank; clients' machines by their numbers.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::millis;
+use super::{
+    units::millis,
+    whom::{Shape, Whom},
+};
 
 /// One thing that goes wrong.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -41,7 +44,7 @@ pub enum FileKind {
 #[serde(rename_all = "snake_case")]
 pub enum Host {
     /// A member.
-    Member(u32),
+    Member(Whom),
     /// A client's machine, by its number.
     Client(u32),
     /// All clients' machines.
@@ -58,21 +61,21 @@ pub enum FaultKind {
     /// The power fails at the n-th change of the disk from then; the machine boots by itself.
     PowerAtDiskOp {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// After so many more changes.
         n: u64,
     },
     /// The power fails at the n-th time a task of the member is polled from then.
     PowerAtAwait {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// After so many more polls.
         n: u64,
     },
     /// The power fails at once, for so long.
     PowerCut {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// Down for.
         #[serde(with = "millis")]
         down: Duration,
@@ -80,7 +83,7 @@ pub enum FaultKind {
     /// The program is killed, and started again after so long.
     ProcessKill {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// Down for.
         #[serde(with = "millis")]
         down: Duration,
@@ -88,7 +91,7 @@ pub enum FaultKind {
     /// The program is asked to stop, and started again after so long.
     Stop {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// Down for.
         #[serde(with = "millis")]
         down: Duration,
@@ -96,7 +99,7 @@ pub enum FaultKind {
     /// All its tasks stand still.
     Pause {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// For.
         #[serde(with = "millis")]
         lasting: Duration,
@@ -104,7 +107,7 @@ pub enum FaultKind {
     /// Each poll of a task takes so long: a machine with hardly any processor.
     SlowCpu {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// Extra time a poll, microseconds.
         micros: u64,
         /// For.
@@ -115,28 +118,28 @@ pub enum FaultKind {
     /// The n-th sync from then fails, and what it should have made durable is gone.
     SyncError {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// After so many more syncs.
         n: u64,
     },
     /// The n-th read from then fails with EIO.
     ReadError {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// After so many more reads.
         n: u64,
     },
     /// The n-th write or change of length from then fails with EIO.
     WriteError {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// After so many more writes.
         n: u64,
     },
     /// No room.
     DiskFull {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// For.
         #[serde(with = "millis")]
         lasting: Duration,
@@ -144,7 +147,7 @@ pub enum FaultKind {
     /// Every operation takes so many times as long.
     SlowDisk {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// How many times.
         factor: u32,
         /// For.
@@ -154,7 +157,7 @@ pub enum FaultKind {
     /// The next operation of the disk takes this long.
     DiskStall {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// How long.
         #[serde(with = "millis")]
         lasting: Duration,
@@ -162,7 +165,7 @@ pub enum FaultKind {
     /// Bits of a durable file flip while the member is down; it is taken down for it.
     BitRot {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// In which file.
         file: FileKind,
         /// How many bits.
@@ -171,7 +174,7 @@ pub enum FaultKind {
     /// From then, one write of a file lands elsewhere in it (a multiple of 512 bytes away).
     MisdirectedWrite {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// In which file.
         file: FileKind,
         /// After so many more writes.
@@ -237,18 +240,49 @@ pub enum FaultKind {
         #[serde(with = "millis")]
         lasting: Duration,
     },
+    // ---- clusters ----
+    /// Members do not hear each other.
+    Partition {
+        /// Who does not hear whom.
+        shape: Shape,
+        /// Around whom.
+        member: Whom,
+        /// Off and on again so many times, in even parts.
+        flaps: u32,
+        /// For, all in all.
+        #[serde(with = "millis")]
+        lasting: Duration,
+    },
+    /// Several members go at once.
+    Blackout {
+        /// The first of them; those with the next numbers follow.
+        member: Whom,
+        /// How many.
+        n: u32,
+        /// Is it the power? Else the program is killed.
+        power: bool,
+        /// Down for.
+        #[serde(with = "millis")]
+        down: Duration,
+    },
+    /// One member after the other is stopped and started again.
+    RollingRestart {
+        /// Each is down for.
+        #[serde(with = "millis")]
+        down: Duration,
+    },
     // ---- clocks ----
     /// The wall clock jumps.
     ClockJump {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// So many milliseconds, either way.
         millis: i64,
     },
     /// The clock's rate changes, from then on.
     ClockDrift {
         /// Which member.
-        member: u32,
+        member: Whom,
         /// Parts per million, either way.
         ppm: i32,
     },
@@ -260,7 +294,7 @@ pub const EFFECTS: [&str; 6] =
 
 impl FaultKind {
     /// Names of all kinds, as counted.
-    pub const NAMES: [&str; 25] = [
+    pub const NAMES: [&str; 28] = [
         "power_at_disk_op",
         "power_at_await",
         "power_cut",
@@ -284,9 +318,15 @@ impl FaultKind {
         "silent_death",
         "half_open",
         "slow_reader",
+        "partition",
+        "blackout",
+        "rolling_restart",
         "clock_jump",
         "clock_drift",
     ];
+
+    /// Those that need several members.
+    pub const OF_CLUSTERS: [&str; 3] = ["partition", "blackout", "rolling_restart"];
 
     /// Its name, as counted.
     #[must_use]
@@ -315,6 +355,9 @@ impl FaultKind {
             Self::SilentDeath { .. } => "silent_death",
             Self::HalfOpen { .. } => "half_open",
             Self::SlowReader { .. } => "slow_reader",
+            Self::Partition { .. } => "partition",
+            Self::Blackout { .. } => "blackout",
+            Self::RollingRestart { .. } => "rolling_restart",
             Self::ClockJump { .. } => "clock_jump",
             Self::ClockDrift { .. } => "clock_drift",
         }

@@ -16,6 +16,7 @@ pub mod role;
 pub mod scenario;
 mod schedule;
 pub(crate) mod units;
+pub mod whom;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use fault::{Fault, FaultKind};
 pub use knobs::{AutoCompaction, ClockKnobs, Knobs, Latency, Load, Net};
 pub use role::Role;
+pub use whom::Whom;
 
 /// The format of plan files.
 pub const VERSION: u32 = 1;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     dice::{Dice, choose, pick, pick_millis, pick_u32, pick_u64},
     fault::{FileKind, Host},
     scenario::{How, Scenario},
+    whom::{Rank, Shape, Whom},
 };
 
 /// All faults of a run whose load lasts `lasting`, in the order of time.
@@ -55,14 +56,15 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn fault(&mut self, name: &str) -> Option<FaultKind> {
-        let member = self.rng.random_range(0..self.members.max(1));
+        let member = self.member();
         self.process(name, member)
             .or_else(|| self.disk(name, member))
             .or_else(|| self.net(name))
+            .or_else(|| self.cluster(name, member))
             .or_else(|| self.clock(name, member))
     }
 
-    fn process(&mut self, name: &str, member: u32) -> Option<FaultKind> {
+    fn process(&mut self, name: &str, member: Whom) -> Option<FaultKind> {
         let Self { how, rng, .. } = self;
         let lasting = how.lasting_millis;
         Some(match name {
@@ -85,7 +87,7 @@ impl Maker<'_> {
         })
     }
 
-    fn disk(&mut self, name: &str, member: u32) -> Option<FaultKind> {
+    fn disk(&mut self, name: &str, member: Whom) -> Option<FaultKind> {
         let Self { how, rng, .. } = self;
         let lasting = how.lasting_millis;
         Some(match name {
@@ -145,7 +147,7 @@ impl Maker<'_> {
         })
     }
 
-    fn clock(&mut self, name: &str, member: u32) -> Option<FaultKind> {
+    fn clock(&mut self, name: &str, member: Whom) -> Option<FaultKind> {
         let Self { how, rng, .. } = self;
         Some(match name {
             "clock_jump" => FaultKind::ClockJump { member, millis: pick(how.jump_millis, rng) },
@@ -157,16 +159,50 @@ impl Maker<'_> {
         })
     }
 
+    fn cluster(&mut self, name: &str, member: Whom) -> Option<FaultKind> {
+        let Self { how, rng, members, .. } = self;
+        Some(match name {
+            "partition" => FaultKind::Partition {
+                shape: *Shape::ALL.choose(rng).expect("there are some"),
+                member,
+                flaps: pick_u32(how.flaps, rng).max(1),
+                lasting: pick_millis(how.lasting_millis, rng),
+            },
+            "blackout" => FaultKind::Blackout {
+                member,
+                n: pick_u32(how.blackout_members, rng).clamp(1, *members),
+                power: rng.random(),
+                down: pick_millis(how.down_millis, rng),
+            },
+            "rolling_restart" => {
+                FaultKind::RollingRestart { down: pick_millis(how.down_millis, rng) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A member: any, or whoever leads.
+    fn member(&mut self) -> Whom {
+        let number = self.rng.random_range(0..self.members.max(1));
+        if self.members > 1 {
+            let percent = pick_u32(self.how.leader_percent, &mut self.rng);
+            if self.rng.random_range(0..100) < percent {
+                return Whom::Rank(Rank::Leader);
+            }
+        }
+        Whom::Number(number)
+    }
+
     /// A machine whose links go wrong: a member, or one client.
     fn host(&mut self) -> Host {
-        let member = Host::Member(self.rng.random_range(0..self.members.max(1)));
+        let member = Host::Member(self.member());
         let client = Host::Client(self.rng.random_range(0..self.clients.max(1)));
         if self.rng.random() { member } else { client }
     }
 
     /// Two ends of a cut: everybody and a member, or one client and a member; either way round.
     fn link(&mut self) -> (Host, Host) {
-        let member = Host::Member(self.rng.random_range(0..self.members.max(1)));
+        let member = Host::Member(self.member());
         let client = Host::Client(self.rng.random_range(0..self.clients.max(1)));
         let other = if self.rng.random() { Host::Others } else { client };
         if self.rng.random() { (member, other) } else { (other, member) }

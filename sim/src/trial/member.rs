@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use reseed_rt::signal;
@@ -10,27 +10,31 @@ use reseed_server::{AutoCompaction, Config, InitialMember, Server};
 
 use super::address;
 use crate::{
+    consensus::Consensus,
     judge::{HALTED, NO_BOOT},
     nemesis,
     plan::{self, Plan},
     workload::member_name,
-    world::{Room, node::Machine},
+    world::{Room, node::Machine, room_lock},
 };
 
 /// The group of members' addresses.
 const GROUP: u8 = 0;
 
+/// What is seen of consensus; clones are the same.
+pub(super) type Judge = Arc<Mutex<Consensus>>;
+
 /// Boots all members.
-pub(super) fn boot_all(room: &Room, plan: &Arc<Plan>) -> Vec<Machine> {
-    (0..plan.members.max(1)).map(|number| boot(number, room, plan)).collect()
+pub(super) fn boot_all(room: &Room, plan: &Arc<Plan>, judge: &Judge) -> Vec<Machine> {
+    (0..plan.members.max(1)).map(|number| boot(number, room, plan, judge.clone())).collect()
 }
 
-fn boot(number: u32, room: &Room, plan: &Arc<Plan>) -> Machine {
+fn boot(number: u32, room: &Room, plan: &Arc<Plan>, judge: Judge) -> Machine {
     let config = config(number, plan);
     let machine = Arc::new(OnceLock::new());
     let own = machine.clone();
     let booted = Machine::supervised(&member_name(number), address(GROUP, number + 1), move || {
-        serve(config.clone(), own.clone())
+        serve(number, config.clone(), own.clone(), judge.clone())
     });
     // Before any task runs: none does until this one waits.
     let _first = machine.set(booted.clone());
@@ -43,13 +47,18 @@ fn boot(number: u32, room: &Room, plan: &Arc<Plan>) -> Machine {
 
 /// The program. It ends when it is asked to, and by itself only when a fault allows that: then its
 /// machine starts it again.
-async fn serve(config: Config, machine: Arc<OnceLock<Machine>>) {
+async fn serve(number: u32, config: Config, machine: Arc<OnceLock<Machine>>, judge: Judge) {
     let allowed = || machine.get().map(nemesis::allowed).unwrap_or_default();
     let server = match Server::start(config).await {
         Ok(server) => server,
         Err(_) if allowed().refusal => return,
         Err(error) => panic!("{NO_BOOT}: {error}"),
     };
+    // No task of the server runs before this one waits: nothing is missed.
+    let id = server.state().member_id;
+    room_lock(&judge).boots(number);
+    let show = move |sight| room_lock(&judge).sees(number, id, sight);
+    server.state().progress.show_to(Box::new(show));
     tokio::select! {
         biased;
         halted = server.halted() => assert!(allowed().halt, "{HALTED}: {halted}"),

@@ -32,6 +32,7 @@ use crate::{
     world::{
         Room, Step,
         net::{Latency, Link},
+        room_lock,
     },
 };
 
@@ -72,12 +73,15 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     prepare(&room, &plan);
     let plan = Arc::new(plan);
     let board = Board::default();
-    let members = member::boot_all(&room, &plan);
+    let judge = member::Judge::default();
+    let members = member::boot_all(&room, &plan, &judge);
     observe(&room, &members, &recorder);
     let crowd = crowd::Crowd::new(room.clone(), recorder.clone(), board.clone(), plan.clone());
     let clients = crowd.begin();
     let replacing = crowd.clone();
-    let cast = Cast::new(members, clients, move |number| replacing.replace(number));
+    let leads = judge.clone();
+    let cast = Cast::new(members, clients, move |number| replacing.replace(number))
+        .led(move || room_lock(&leads).leader());
 
     let faults = nemesis::inflict(&plan.faults, &cast);
     let load = async {
@@ -96,6 +100,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
         let checked = check::check(&case);
         (violations, undecided) = (checked.violations, checked.undecided);
     }
+    violations.extend(room_lock(&judge).take());
     violations.extend(settled.violations);
     violations.extend(board.complaints());
     let mut figures = tally::of_world(&room, &cast);

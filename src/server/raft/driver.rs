@@ -336,6 +336,9 @@ impl Driver {
             if let Some(snapshot) = output.snapshot.clone() {
                 self.install(snapshot, output.hard_state.as_ref()).await?;
             }
+            if planted::on(Bug::AppendAnsweredEarly) {
+                self.send(std::mem::take(&mut output.send_after_sync));
+            }
             self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
             self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
@@ -368,7 +371,9 @@ impl Driver {
         let SnapshotMetadata { conf_state, index, term } = snapshot;
         self.wal.append(&[], hard_state.map(to_wal_hard_state))?;
         let conf_state = Bytes::from(conf_state.unwrap_or_default().encode_to_vec());
-        self.wal.mark(Mark { index, term, conf_state })?;
+        if !planted::on(Bug::InstallUnmarked) {
+            self.wal.mark(Mark { index, term, conf_state })?;
+        }
         self.wal.sync()?;
         disk::settle().await;
         let (done, installed) = oneshot::channel();
@@ -391,6 +396,9 @@ impl Driver {
         probe::hit_if(entries.len() > 1, Probe::BatchLarge);
         let entries: Vec<WalEntry> = entries.iter().map(to_wal_entry).collect();
         let hard_state = hard_state.map(to_wal_hard_state);
+        if entries.is_empty() && planted::on(Bug::HardStateWithEntries) {
+            return Ok(());
+        }
         let began = Instant::now();
         self.wal.append(&entries, hard_state)?;
         let written: usize = entries.iter().map(|entry| entry.data.len()).sum();
@@ -420,8 +428,8 @@ impl Driver {
     }
 
     fn publish_progress(&self) {
-        self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
         self.progress.set_last_index(self.node.log().last());
+        self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
         self.progress.set_leads_alone(self.node.leads_alone());
         self.metrics.is_leader.set(i64::from(self.node.is_leader()));
         self.metrics.has_leader.set(i64::from(self.node.leader() != 0));
@@ -450,7 +458,8 @@ impl Driver {
 }
 
 fn to_wal_hard_state(state: &HardState) -> wal::HardState {
-    wal::HardState { term: state.term, vote: state.vote, commit: state.commit }
+    let vote = if planted::on(Bug::VoteForgotten) { 0 } else { state.vote };
+    wal::HardState { term: state.term, vote, commit: state.commit }
 }
 
 /// As the log stores it.

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::Disk;
 
 use super::{AppliedAt, Backend, BackendError, BackendOptions, Engine, Layer, redb::RedbEngine};
@@ -75,7 +76,9 @@ impl Backend {
             (state.applied, state.persisted) = (applied, applied);
             state.full = false;
             // Under the lock, so that no reader of the old state puts a value back.
-            self.shared.cache.clear();
+            if !planted::on(Bug::InstallKeepsCache) {
+                self.shared.cache.clear();
+            }
             Ok(applied)
         });
         drop(flusher);

@@ -69,6 +69,12 @@ details! {
     latency_millis: 5, 500;
     /// `resets`: how many connections at most.
     resets: 1, 8;
+    /// Chance that a fault of a member is for whoever leads then, percent, where there are several.
+    leader_percent: 40, 40;
+    /// `partition`: how often it comes and goes.
+    flaps: 1, 4;
+    /// `blackout`: how many members, at most all.
+    blackout_members: 1, 7;
     /// `clock_jump`: by how much.
     jump_millis: -60_000, 60_000;
     /// `clock_drift`: how fast from then.

@@ -72,6 +72,10 @@ pub(crate) fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
     tokio::task::spawn_blocking(work)
 }
 
+pub(crate) fn is_power_failure(_: &dyn std::any::Any) -> bool {
+    false
+}
+
 pub(crate) async fn yield_now() {
     tokio::task::yield_now().await;
 }

@@ -208,6 +208,14 @@ pub(crate) async fn blocking<T>(work: impl FnOnce() -> T) -> Result<T, std::conv
     Ok(work())
 }
 
+/// With these words the disk of a dead machine ends what its program was about to do.
+pub const POWER_FAILURE: &str = "simulated power failure";
+
+pub(crate) fn is_power_failure(panic: &dyn std::any::Any) -> bool {
+    panic.downcast_ref::<&str>() == Some(&POWER_FAILURE)
+        || panic.downcast_ref::<String>().is_some_and(|text| text == POWER_FAILURE)
+}
+
 pub(crate) async fn yield_now() {
     madsim::task::yield_now().await;
 }

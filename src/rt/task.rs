@@ -9,6 +9,7 @@
 
 use std::{
     future::Future,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -101,6 +102,17 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         Ok(output) => output,
         // Only a runtime that is being torn down refuses work, and the caller goes with it.
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// What `work` gives, or `None` if it panicked: for libraries that panic over what a file says.
+/// What it worked on must not be used any more.
+pub fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(output) => Some(output),
+        // The machine is dead, whoever caught it.
+        Err(why) if imp::is_power_failure(why.as_ref()) => panic::resume_unwind(why),
+        Err(_panic) => None,
     }
 }
 

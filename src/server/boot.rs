@@ -5,6 +5,7 @@
 //! who this member is, whatever the flags say. At a restart the backend tells how far it got, which
 //! members there were then and so who voted; the WAL replays the rest through raft.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use reseed_proto::log::{MemberAttributes, MemberRecord, log_entry::Request};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 use reseed_rt::{clock, disk};
-use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions, finish_install};
+use reseed_storage::backend::{
+    AppliedAt, Backend, BackendError, BackendOptions, finish_install, set_aside,
+};
 use reseed_storage::layout::{DataDir, LayoutError};
 use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
 use tokio::sync::Semaphore;
@@ -36,8 +39,8 @@ use crate::raft::changes;
 use crate::raft::driver::{from_wal_entry, to_wal_entry};
 use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
-use crate::snapshot;
 use crate::state::State;
+use crate::{repair, snapshot};
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +85,18 @@ pub enum BootError {
         /// Index of the log's mark.
         mark: u64,
     },
-    /// What this member holds is not what its peers hold.
-    #[error("found data inconsistency with peers: {0}")]
-    Inconsistent(reseed_core::error::Error),
+    /// What this member holds is not what a majority of the members holds.
+    #[error("found data inconsistency with peers: a majority of them holds something else")]
+    Outvoted,
+    /// The backend cannot be used, and no other member could give its own.
+    #[error(
+        "{0}; no other member could be asked for its state: start one, or remove this member and \
+         add it anew"
+    )]
+    Unrepaired(String),
+    /// What this member holds is not what its peers hold, and nobody can tell who is right.
+    #[error("found data inconsistency with peers, and no majority of them agrees")]
+    Inconsistent,
     /// Consensus refuses its own log.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
@@ -118,11 +130,17 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
         ..BackendOptions::default()
     };
     finish_install(&disk::disk(), &data_dir.db(), recovered.mark.index)?;
-    let backend = Backend::open(disk::disk(), &data_dir.db(), options)?;
+    let db = data_dir.db();
+    let (backend, mut machine) = match open_backend(&db, options, &recovered) {
+        Err(why) if is_unusable(&why) && has_peers(&config) && !config.force_new_cluster => {
+            repair::refetch(&config, &db, &mut wal, &mut recovered, &why).await?;
+            open_backend(&db, options, &recovered)?
+        }
+        opened => opened?,
+    };
     let applied = backend.applied();
     let replays = recovered.entries.last().is_some_and(|last| last.index > applied.index);
     probe::hit_if(replays, Probe::WalReplayed);
-    let mut machine = Machine::restore(&backend)?;
     if began_with_members(&recovered) {
         seed_members(&config, &mut machine, &backend, applied)?;
     }
@@ -161,6 +179,41 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
         halt,
     });
     Ok(Booted { state, node, wal, data_dir })
+}
+
+/// Takes its name from a backend that is not to be used again.
+pub(crate) fn set_backend_aside(config: &Config) -> Result<(), BootError> {
+    let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
+    Ok(set_aside(&disk::disk(), &data_dir.db())?)
+}
+
+fn has_peers(config: &Config) -> bool {
+    config.initial_cluster.len() > 1
+}
+
+/// The backend and what it says, if the log continues it.
+fn open_backend(
+    db: &Path,
+    options: BackendOptions,
+    recovered: &Recovered,
+) -> Result<(Backend, Machine), BootError> {
+    let backend = Backend::open(disk::disk(), db, options)?;
+    let (applied, mark) = (backend.applied().index, recovered.mark.index);
+    if applied < mark {
+        return Err(BootError::BackendBehindLog { applied, mark });
+    }
+    let machine = Machine::restore(&backend)?;
+    Ok((backend, machine))
+}
+
+/// Whether the backend's content is to blame, and not its disk.
+fn is_unusable(error: &BootError) -> bool {
+    matches!(
+        error,
+        BootError::Backend(BackendError::Engine(_))
+            | BootError::Machine(_)
+            | BootError::BackendBehindLog { .. }
+    )
 }
 
 fn raft_config(config: &Config, id: u64, applied: AppliedAt) -> raft::Config {
@@ -271,9 +324,6 @@ fn log_view(
     let last = entries.last().map_or(mark.index, |entry| entry.index);
     if applied.index > last {
         return Err(BootError::LogBehindBackend { applied: applied.index, last });
-    }
-    if applied.index < mark.index {
-        return Err(BootError::BackendBehindLog { applied: applied.index, mark: mark.index });
     }
     let found = recovered.hard_state;
     let hard_state = HardState {

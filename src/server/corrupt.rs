@@ -6,24 +6,30 @@
 //! (`--corrupt-check-time`) and raises the alarm CORRUPT for those that a majority contradicts, or
 //! for member 0, as etcd does, where no majority agrees. While that alarm is up nothing changes
 //! the data. A member can be told to compare itself with the others before it serves
-//! (`InitialCorruptCheck`).
+//! (`InitialCorruptCheck`), and does so whenever the alarm names it; if it is
+//! in the wrong, it begins anew with the others' data ([`crate::repair`]).
 //!
 //! A hash reads everything there is, so the interval is the operator's choice, off by default.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use reseed_core::error::Error;
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request;
-use reseed_rt::clock::interval;
+use reseed_rt::clock::{self, interval};
 use reseed_rt::task::{self, Stop};
 
+use crate::boot::BootError;
 use crate::hash;
 use crate::peer::{Peers, ask};
 use crate::propose::Proposer;
 use crate::state::State;
+
+/// Between two attempts to lift an alarm.
+const LIFT_RETRY: Duration = Duration::from_secs(1);
 
 /// Whose hash at the revision asked for, at the compact revision of who asks.
 type Hashes = BTreeMap<u64, u32>;
@@ -31,8 +37,8 @@ type Hashes = BTreeMap<u64, u32>;
 /// What hashes of the same history say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// All are equal.
-    Equal,
+    /// None differs, of so many.
+    Equal(usize),
     /// A majority of all members agrees; these differ from it.
     Differ(Vec<u64>),
     /// They differ, and no majority of all members agrees.
@@ -46,7 +52,7 @@ fn judge(members: usize, hashes: &Hashes) -> Verdict {
         *count.entry(*hash).or_default() += 1;
     }
     if count.len() < 2 {
-        return Verdict::Equal;
+        return Verdict::Equal(hashes.len());
     }
     match count.into_iter().find(|(_, count)| *count > members / 2) {
         Some((right, _)) => {
@@ -66,10 +72,12 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Compares all members every `--corrupt-check-time`, while this one leads, until `stop`.
+    /// Until `stop`: lifts the alarm that names this member, once it has been mended; and compares
+    /// all members every `--corrupt-check-time`, while this one leads.
     pub(crate) async fn run(self, stop: Stop) {
-        let Some(period) = self.state.config.corrupt_check_time else { return };
         let rounds = async {
+            self.lift().await;
+            let Some(period) = self.state.config.corrupt_check_time else { return };
             let mut ticks = interval(period);
             loop {
                 ticks.tick().await;
@@ -87,10 +95,35 @@ impl Monitor {
         }
     }
 
+    /// An alarm that named this member when it started has had its answer if a majority holds
+    /// what it holds.
+    async fn lift(&self) {
+        self.state.progress.ready().await;
+        let me = self.state.member_id;
+        while self.is_known(me) {
+            let members = self.state.machine.read().members.iter().len();
+            if let Ok(Verdict::Equal(agree)) = self.compare().await
+                && agree > members / 2
+            {
+                tracing::warn!("this member holds what the others hold: lifting its alarm");
+                if let Err(error) = self.set_alarm(me, AlarmAction::Deactivate).await {
+                    tracing::warn!(%error, "could not lift the alarm yet");
+                }
+            }
+            clock::sleep(LIFT_RETRY).await;
+        }
+    }
+
+    async fn set_alarm(&self, member_id: u64, action: AlarmAction) -> Result<(), Error> {
+        let alarm = AlarmType::Corrupt as i32;
+        let request = pb::AlarmRequest { action: action as i32, member_id, alarm };
+        self.proposer.propose(Request::Alarm(request)).await.map(drop)
+    }
+
     /// One comparison, and the alarms that follow from it.
     async fn round(&self) -> Result<(), Error> {
         let corrupt = match self.compare().await? {
-            Verdict::Equal => return Ok(()),
+            Verdict::Equal(_) => return Ok(()),
             Verdict::Differ(members) => members,
             Verdict::Unclear => vec![0],
         };
@@ -100,12 +133,7 @@ impl Monitor {
             }
             let member = format!("{member_id:x}");
             tracing::error!(member, "the members' data differ: raising the CORRUPT alarm");
-            let alarm = pb::AlarmRequest {
-                action: AlarmAction::Activate as i32,
-                member_id,
-                alarm: AlarmType::Corrupt as i32,
-            };
-            self.proposer.propose(Request::Alarm(alarm)).await?;
+            self.set_alarm(member_id, AlarmAction::Activate).await?;
         }
         Ok(())
     }
@@ -115,24 +143,29 @@ impl Monitor {
         alarms.contains(&pb::AlarmMember { member_id, alarm: AlarmType::Corrupt as i32 })
     }
 
-    /// Before this member serves: does what it holds differ from what the others hold? Members
-    /// that cannot be asked, or have not come as far, say nothing.
+    /// Before this member serves: does what it holds differ from what the others hold? Asked if it
+    /// is told to, or if the alarm names it. Members that cannot be asked, or have not come as
+    /// far, say nothing.
     ///
     /// # Errors
     /// It does differ, or who is right cannot be told; the backend cannot be read.
-    pub(crate) async fn check_before_serving(&self) -> Result<(), Error> {
+    pub(crate) async fn check_before_serving(&self) -> Result<(), BootError> {
         let me = self.state.member_id;
+        if !self.state.config.initial_corrupt_check && !self.is_known(me) {
+            return Ok(());
+        }
         match self.compare().await? {
-            Verdict::Equal => {
+            Verdict::Equal(_) => {
                 tracing::info!("what this member holds is what the others hold");
                 Ok(())
             }
-            Verdict::Differ(members) if !members.contains(&me) => {
+            Verdict::Differ(members) if members.contains(&me) => Err(BootError::Outvoted),
+            Verdict::Differ(members) => {
                 let others = format!("{members:x?}");
                 tracing::error!(others, "other members' data differ from the majority's");
                 Ok(())
             }
-            Verdict::Differ(_) | Verdict::Unclear => Err(Error::Corrupt),
+            Verdict::Unclear => Err(BootError::Inconsistent),
         }
     }
 

@@ -26,6 +26,7 @@ mod propose;
 mod quota;
 mod raft;
 mod read;
+mod repair;
 mod rpc;
 mod sight;
 mod snapshot;

@@ -70,12 +70,25 @@ pub struct Server {
 pub struct Halted(pub String);
 
 impl Server {
-    /// Opens or creates the data directory and serves clients.
+    /// Opens or creates the data directory and serves clients. A member whose data a majority of
+    /// the others contradicts ([`Config::initial_corrupt_check`]) begins anew with theirs.
     ///
     /// # Errors
-    /// The configuration cannot work, the data directory is in use or damaged, or a port is taken.
-    #[expect(clippy::too_many_lines, reason = "one list: every task and queue of a member")]
+    /// The configuration cannot work, the data directory is in use or damaged beyond what the
+    /// other members can mend, or a port is taken.
     pub async fn start(config: Config) -> Result<Self, BootError> {
+        match Self::start_once(config.clone()).await {
+            Err(outvoted @ BootError::Outvoted) => {
+                tracing::error!(error = %outvoted, "beginning anew with the others' data");
+                boot::set_backend_aside(&config)?;
+                Self::start_once(config).await
+            }
+            started => started,
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one list: every task and queue of a member")]
+    async fn start_once(config: Config) -> Result<Self, BootError> {
         config.validate()?;
         let stop = Stop::new();
         let halt = Halt::new(stop.clone());
@@ -183,11 +196,14 @@ impl Server {
         ]);
         let monitor =
             Monitor { state: Arc::clone(&state), proposer: proposer.clone(), peers: peers.clone() };
-        if state.config.initial_corrupt_check
-            && let Err(error) = monitor.check_before_serving().await
-        {
+        if let Err(error) = monitor.check_before_serving().await {
             log.cancel();
-            return Err(BootError::Inconsistent(error));
+            for task in logging {
+                // As in `stop`.
+                let _ended: Result<(), Cancelled> = task.await;
+            }
+            peers.ended().await;
+            return Err(error);
         }
         let background = vec![
             task::spawn("corruption", monitor.run(log.clone())),
@@ -255,18 +271,10 @@ impl Server {
     /// Returns when this member takes and answers requests: it knows a leader and has applied
     /// everything that was committed at start.
     pub async fn ready(&self) {
-        let mut ticks = reseed_rt::clock::interval(Duration::from_millis(5));
-        let progress = &self.state.progress;
-        let led = async {
-            while progress.leader() == 0 || progress.committed() == 0 {
-                ticks.tick().await;
-            }
-            progress.wait_applied(progress.committed()).await;
-        };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            () = led => {}
+            () = self.state.progress.ready() => {}
         }
     }
 

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use reseed_rt::clock::Instant;
+use reseed_rt::clock::{self, Instant};
 use tokio::sync::oneshot;
 
 use crate::sight::{Observer, Sight, Sights};
+
+/// Between two looks for a leader.
+const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Positions in the log; all start at what the disk said at boot.
 #[derive(Debug, Default)]
@@ -119,6 +122,16 @@ impl Progress {
                 let _gone: Result<(), ()> = waiter.send(());
             }
         }
+    }
+
+    /// Returns when there is a leader and everything is applied that was known to be committed
+    /// then.
+    pub(crate) async fn ready(&self) {
+        let mut ticks = clock::interval(READY_INTERVAL);
+        while self.leader() == 0 || self.committed() == 0 {
+            ticks.tick().await;
+        }
+        self.wait_applied(self.committed()).await;
     }
 
     /// Returns once the applied index is at least `index`.

@@ -141,6 +141,55 @@ async fn a_member_that_missed_more_than_the_log_keeps_gets_the_whole_state() {
     assert_eq!(left.expect("answered").into_inner().keys, ["leased"]);
 }
 
+/// Once the log still has what it wants, once it has not.
+#[tokio::test]
+async fn a_member_whose_backend_is_damaged_gets_anothers() {
+    let flags =
+        ["--snapshot-count=20", "--snapshot-catchup-entries=5", "--backend-batch-interval=20ms"];
+    let mut cluster = Cluster::start(3, &flags);
+    for (damaged, meanwhile) in [(0, 0), (1, 100)] {
+        let other = cluster.api(2).await;
+        for i in 0..100 {
+            other.put(&format!("k{i}"), &format!("{damaged}")).await;
+        }
+        cluster.converged(&[0, 1, 2]).await;
+        cluster.members[damaged].stop("TERM");
+        for i in 0..meanwhile {
+            put_until_done(&cluster, &[2], &format!("k{i}"), "missed").await;
+        }
+        let db = cluster.members[damaged].data_dir().join("member/snap/db");
+        let mut bytes = std::fs::read(&db).expect("a database");
+        let middle = bytes.len() / 2;
+        for byte in &mut bytes[8192..middle] {
+            *byte ^= 0x55;
+        }
+        std::fs::write(&db, &bytes).expect("a damaged database");
+        cluster.members[damaged].launch();
+        cluster.wait_until_all_serve();
+        cluster.converged(&[0, 1, 2]).await;
+        let log = cluster.members[damaged].log();
+        assert!(log.contains("the backend is another member's now"), "{log}");
+        assert_eq!(std::fs::read(db.with_extension("damaged")).expect("is kept"), bytes);
+        put_until_done(&cluster, &[damaged], "after", "1").await;
+    }
+}
+
+/// There is nobody to ask, and nothing may be overwritten.
+#[tokio::test]
+async fn a_lone_member_refuses_a_damaged_backend() {
+    let mut node = Node::start();
+    Api::connect(&node).await.put("k", "1").await;
+    node.stop("TERM");
+    let db = node.data_dir().join("member/snap/db");
+    let mut bytes = std::fs::read(&db).expect("a database");
+    bytes[8192..].fill(0x55);
+    std::fs::write(&db, &bytes).expect("a damaged database");
+    node.launch();
+    node.wait_until_stopped();
+    assert!(node.log().contains("backend"), "{}", node.log());
+    assert_eq!(std::fs::read(&db).expect("is there"), bytes);
+}
+
 #[tokio::test]
 async fn leases_are_renewed_and_looked_up_at_any_member() {
     let cluster = Cluster::start(3, &[]);

@@ -324,11 +324,11 @@ fn dependencies(folder: &str) -> Vec<String> {
 /// Parts of the server from the bottom up; a part may use those of earlier rows and its own.
 /// A module that is not named here is new: give it a place.
 const SERVER_ORDER: [&[&str]; 7] = [
-    &["config", "metrics", "identity", "halt", "departure", "progress"],
+    &["config", "metrics", "identity", "halt", "departure", "sight", "progress"],
     &["state"],
     &["raft", "propose", "snapshot"],
     &["peer", "read", "flusher", "quota", "hash"],
-    &["membership", "watch", "lease_clock", "compactor", "corrupt", "auth"],
+    &["membership", "repair", "watch", "lease_clock", "compactor", "corrupt", "auth"],
     &["apply"],
     &["rpc", "http"],
 ];

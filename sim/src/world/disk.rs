@@ -26,8 +26,7 @@ use super::{
     tally::{self, Counts},
 };
 
-/// The panic message that means a planned power failure.
-pub const POWER_FAILURE: &str = "simulated power failure";
+pub use reseed_rt::sim::POWER_FAILURE;
 
 /// All nodes' disks.
 pub struct Drives {

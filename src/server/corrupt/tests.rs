@@ -16,9 +16,9 @@ fn hashes(of: &[u32]) -> Hashes {
 #[test]
 fn a_majority_of_all_members_is_right() {
     for (members, of, expected) in [
-        (1, &[7][..], Verdict::Equal),
-        (3, &[7, 7, 7], Verdict::Equal),
-        (3, &[7], Verdict::Equal),
+        (1, &[7][..], Verdict::Equal(1)),
+        (3, &[7, 7, 7], Verdict::Equal(3)),
+        (3, &[7], Verdict::Equal(1)),
         (3, &[7, 7, 8], Verdict::Differ(vec![3])),
         (3, &[8, 7, 7], Verdict::Differ(vec![1])),
         (3, &[7, 8], Verdict::Unclear),
@@ -64,7 +64,7 @@ fn monitor(member: &Server) -> Monitor {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_was_tampered_with_is_found_and_does_not_serve_again() {
+async fn one_that_was_tampered_with_is_found_and_mended() {
     let dir = TempDir::new().expect("a directory");
     let members = three(&dir).await;
     let put = pb::PutRequest { key: "k".into(), value: "v".into(), ..pb::PutRequest::default() };
@@ -73,7 +73,9 @@ async fn one_that_was_tampered_with_is_found_and_does_not_serve_again() {
     let index = members[0].state().progress.applied();
     for member in &members {
         member.state().progress.wait_applied(index).await;
-        assert_eq!(monitor(member).compare().await, Ok(Verdict::Equal));
+    }
+    for member in &members {
+        assert_eq!(monitor(member).compare().await, Ok(Verdict::Equal(3)));
     }
     // What disks do.
     let damaged = members[2].state();
@@ -96,13 +98,26 @@ async fn one_that_was_tampered_with_is_found_and_does_not_serve_again() {
     for member in &members {
         assert_eq!(monitor(member).compare().await, Ok(differs.clone()));
     }
-    assert!(monitor(&members[0]).check_before_serving().await.is_ok());
-    assert_eq!(monitor(&members[2]).check_before_serving().await, Err(Error::Corrupt));
     monitor(&members[1]).round().await.expect("the alarm is raised");
     assert!(monitor(&members[1]).is_known(damaged.member_id));
     let put = pb::PutRequest { key: "k".into(), ..pb::PutRequest::default() };
     let refused = members[1].proposer().propose(Request::Put(put)).await;
     assert_eq!(refused.expect_err("nothing changes the data"), Error::Corrupt);
+
+    // Started again, it has what the others have.
+    let config = damaged.config.clone();
+    let mut members = members;
+    members.pop().expect("three").stop().await;
+    members.push(Server::start(config).await.expect("is mended"));
+    members[2].state().progress.wait_applied(members[0].state().progress.applied()).await;
+    assert_eq!(monitor(&members[2]).compare().await, Ok(Verdict::Equal(3)));
+    assert_eq!(stored(members[2].state()), stored(members[0].state()));
+    let lifted = async {
+        while monitor(&members[0]).is_known(members[2].state().member_id) {
+            clock::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    clock::timeout(Duration::from_secs(60), lifted).await.expect("the alarm is lifted");
     for member in members {
         member.stop().await;
     }

@@ -118,7 +118,7 @@ pub(super) fn find_in(config: &Config, cluster: &ClusterMembers) -> Result<Metad
 }
 
 /// Asks all other members, each at its first URL that answers; those that do not are left out.
-async fn ask_all(config: &Config, patience: Duration) -> Vec<ClusterMembers> {
+pub(crate) async fn ask_all(config: &Config, patience: Duration) -> Vec<ClusterMembers> {
     let others = config.initial_cluster.iter().filter(|member| member.name != config.name);
     let asked = others.map(|member| async {
         let answer = async {

@@ -30,7 +30,8 @@ mod stream;
 pub(crate) use door::{Door, check_version, decode};
 pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
-pub(crate) use snapshot::Receiving;
+pub(crate) use snapshot::{Receiving, serve};
+pub(crate) use stream::Route;
 
 /// Names of the metadata a stream begins with. Ids are hexadecimal, as everywhere.
 pub(crate) mod header {

@@ -11,7 +11,7 @@ use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::MemberChange;
 use reseed_proto::peer::{
     ChangedMembers, ClusterMembers, LeaseQuestion, LeaseRenewed, LeaseTimeLeft, MembersQuestion,
-    RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken,
+    RaftBatch, RaftTaken, SnapshotHeld, SnapshotOffer, SnapshotPart, SnapshotTaken, SnapshotWanted,
     peer_server::Peer,
 };
 use reseed_rt::clock::{self, Instant};
@@ -22,7 +22,7 @@ use super::status;
 use crate::hash;
 use crate::lease_clock::LeaseClock;
 use crate::membership::Changer;
-use crate::peer::{Door, RECEIVED_BYTES_MAX, Receiving, check_version, decode};
+use crate::peer::{Door, RECEIVED_BYTES_MAX, Receiving, check_version, decode, serve};
 use crate::raft::PeerEvent;
 
 /// Batches are answered this often.
@@ -111,6 +111,7 @@ impl Incoming {
 #[tonic::async_trait]
 impl Peer for PeerService {
     type RaftStream = BoxStream<'static, Result<RaftTaken, Status>>;
+    type FetchSnapshotStream = BoxStream<'static, Result<SnapshotPart, Status>>;
 
     async fn raft(
         &self,
@@ -180,6 +181,16 @@ impl Peer for PeerService {
         check_version(request.metadata())?;
         let members = self.changer.state.machine.read().members.iter().cloned().collect();
         Ok(Response::new(ClusterMembers { cluster_id: self.door.cluster, members }))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<SnapshotWanted>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        let to = self.door.check(request.metadata())?;
+        let (state, index_min) = (Arc::clone(&self.changer.state), request.get_ref().index_min);
+        let parts = serve(state, to, index_min).await?;
+        Ok(Response::new(parts.map(Ok).boxed()))
     }
 
     async fn hash_kv(

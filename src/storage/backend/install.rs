@@ -49,6 +49,37 @@ pub fn finish_install(
     disk.remove(&waiting).map_err(BackendError::io("remove a new database"))
 }
 
+/// What a database that cannot be used is called, beside the one called `db`.
+#[must_use]
+pub fn damaged_path(db: &Path) -> PathBuf {
+    db.with_extension("damaged")
+}
+
+/// Takes the name from a database that cannot be used; nothing is lost. One set aside before it
+/// gives way.
+///
+/// # Errors
+/// `Io`.
+pub fn set_aside(disk: &Arc<dyn Disk>, db: &Path) -> Result<(), BackendError> {
+    if !disk.exists(db).map_err(BackendError::io("look for the database"))? {
+        return Ok(());
+    }
+    disk.rename(db, &damaged_path(db)).map_err(BackendError::io("rename the database"))?;
+    let dir = db.parent().unwrap_or(Path::new(""));
+    disk.sync_dir(dir).map_err(BackendError::io("sync the directory"))
+}
+
+/// Gives the database that waits at [`install_path`] the name of one that cannot be used.
+///
+/// # Errors
+/// `Io`, `Engine`.
+pub fn replace_unusable(disk: &Arc<dyn Disk>, db: &Path) -> Result<(), BackendError> {
+    let cache_bytes = BackendOptions::default().cache_bytes;
+    let engine = RedbEngine::existing(Arc::clone(disk), &install_path(db), cache_bytes)?;
+    set_aside(disk, db)?;
+    engine.rename(db)
+}
+
 impl Backend {
     /// Replaces everything by the database in `from`, which was imported there, and whose name it
     /// loses. Whoever reads meanwhile sees the old state or the new one.

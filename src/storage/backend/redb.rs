@@ -23,6 +23,7 @@ use bytes::Bytes;
 use reseed_core::port::{Op, Table};
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
+use reseed_rt::task;
 
 use super::{
     APPLIED_INDEX, APPLIED_TERM, AppliedAt, BackendError, Engine, Layer, PAIR_OVERHEAD_BYTES,
@@ -103,9 +104,15 @@ impl RedbEngine {
             let fresh = Self::create(Arc::clone(&disk), &path.with_extension(NEW), cache_bytes)?;
             fresh.rename(path)?;
         }
-        let mut engine = Self::existing(disk, path, cache_bytes)?;
-        engine.verify()?;
-        Ok(engine)
+        let mut engine = sober(|| Self::existing(disk, path, cache_bytes))?;
+        match sober(|| engine.verify()) {
+            Ok(()) => Ok(engine),
+            Err(error) => {
+                // To close it, redb would trust its pages once more.
+                std::mem::forget(engine.database.take());
+                Err(error)
+            }
+        }
     }
 
     /// Reads every page and compares it with its checksum, which redb else does only where it has
@@ -232,7 +239,24 @@ fn engine_error(gauge: &Gauge, error: impl Into<::redb::Error>) -> BackendError 
     if gauge.is_full() {
         return BackendError::Full;
     }
-    BackendError::Engine(error.into().to_string())
+    match error.into() {
+        ::redb::Error::Io(source) if !is_of_content(&source) => {
+            BackendError::Io { what: "use the database", source }
+        }
+        other => BackendError::Engine(other.to_string()),
+    }
+}
+
+/// Reads pages that may be damaged. redb checks some of what they say and panics over the rest.
+fn sober<T>(read: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    let damaged = || Err(BackendError::Engine("the database contradicts itself".to_owned()));
+    task::contained(read).unwrap_or_else(damaged)
+}
+
+/// Errors that speak of what is in the file, not of the disk it is on.
+fn is_of_content(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
 }
 
 /// Counts of what is alive, kept in the same transaction as what they count.

@@ -15,6 +15,7 @@ mod send;
 
 pub(crate) use receive::Receiving;
 pub(super) use send::Transfer;
+pub(crate) use send::serve;
 
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 256 << 10;

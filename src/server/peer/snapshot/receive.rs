@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
-use reseed_proto::peer::{SnapshotChunk, SnapshotOffer, SnapshotPart, snapshot_part::Part};
+use reseed_proto::peer::{
+    SnapshotChunk, SnapshotOffer, SnapshotPart, SnapshotWanted, snapshot_part::Part,
+};
 use reseed_rt::chan::Sender;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
@@ -14,6 +16,7 @@ use reseed_storage::backend::{AppliedAt, BackendError, import_blocking, install_
 use tokio::sync::{Mutex, oneshot};
 use tonic::{Status, Streaming};
 
+use crate::peer::Route;
 use crate::raft::PeerEvent;
 
 /// Name of a file that is not complete begins and ends with these, its hash in between.
@@ -72,6 +75,27 @@ impl Receiving {
         remove(&install_path(&self.db));
         remove(&path);
         Ok(())
+    }
+
+    /// Fetches the state of the member at the end of `route` and imports it; where it waits is
+    /// [`install_path`], what it is the answer.
+    pub(crate) async fn fetch(&self, route: &Route, index_min: u64) -> Result<AppliedAt, Status> {
+        let mut client = route.client(&route.url(0));
+        let wanted = client.fetch_snapshot(route.request(SnapshotWanted { index_min }));
+        let mut parts = wanted.await?.into_inner();
+        let Some(SnapshotPart { part: Some(Part::Offer(offer)) }) = parts.message().await? else {
+            return Err(Status::invalid_argument("a snapshot begins with what it is"));
+        };
+        let message = message_of(&offer, route.to)?;
+        let path = self.part(&offer)?;
+        self.remove_others(&path);
+        // It comes from its beginning.
+        remove(&path);
+        self.fill(&path, &offer, parts).await?;
+        self.import(path.clone(), &offer, &message).await?;
+        remove(&path);
+        let metadata = message.get_snapshot().get_metadata();
+        Ok(AppliedAt { index: metadata.index, term: metadata.term })
     }
 
     fn part(&self, offer: &SnapshotOffer) -> Result<PathBuf, Status> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use prost::Message as _;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 use reseed_proto::peer::{SnapshotChunk, SnapshotOffer, SnapshotPart, snapshot_part::Part};
 use reseed_rt::clock;
 use tonic::Status;
@@ -41,7 +41,7 @@ impl Transfer {
         let to = format!("{:x}", self.route.to);
         let (index, bytes) = (export.exported.applied.index, export.exported.bytes);
         tracing::info!(to, index, bytes, "sending a snapshot");
-        let offer = self.offer(&export);
+        let offer = offer(&mut self.message, &export);
         for attempt in 0..ATTEMPTS {
             match self.attempt(&export, &offer, attempt).await {
                 Ok(()) => {
@@ -56,19 +56,6 @@ impl Transfer {
         }
         tracing::warn!(to, index, "gave up sending a snapshot");
         false
-    }
-
-    /// The message says what the export is: it may be newer than what raft asked for.
-    fn offer(&mut self, export: &Export) -> SnapshotOffer {
-        let metadata =
-            self.message.snapshot.get_or_insert_default().metadata.get_or_insert_default();
-        let applied = export.exported.applied;
-        (metadata.index, metadata.term) = (applied.index, applied.term);
-        SnapshotOffer {
-            sha256: Bytes::copy_from_slice(&export.exported.sha256),
-            bytes: export.exported.bytes,
-            message: self.message.encode_to_vec().into(),
-        }
     }
 
     async fn attempt(
@@ -91,6 +78,41 @@ impl Transfer {
         clock::timeout(limit, sent).await.map_err(too_late)??;
         Ok(())
     }
+}
+
+/// The message says what the export is: it may be newer than what raft asked for.
+fn offer(message: &mut Message, export: &Export) -> SnapshotOffer {
+    let metadata = message.snapshot.get_or_insert_default().metadata.get_or_insert_default();
+    let applied = export.exported.applied;
+    (metadata.index, metadata.term) = (applied.index, applied.term);
+    SnapshotOffer {
+        sha256: Bytes::copy_from_slice(&export.exported.sha256),
+        bytes: export.exported.bytes,
+        message: message.encode_to_vec().into(),
+    }
+}
+
+/// The whole state for member `to`, which has lost its own.
+///
+/// # Errors
+/// It is older than `index_min`, or cannot be made.
+pub(crate) async fn serve(
+    state: Arc<State>,
+    to: u64,
+    index_min: u64,
+) -> Result<impl stream::Stream<Item = SnapshotPart> + Send, Status> {
+    if state.progress.applied() < index_min {
+        return Err(Status::failed_precondition("this member has not come so far"));
+    }
+    let from = state.member_id;
+    let export = snapshot::export(state).await;
+    let export = Arc::new(export.map_err(|error| Status::unavailable(error.to_string()))?);
+    let (to_text, index) = (format!("{to:x}"), export.exported.applied.index);
+    tracing::info!(to = to_text, index, "a member has lost its state and gets this one's");
+    let msg_type = MessageType::MsgSnapshot as i32;
+    let mut message = Message { msg_type, from, to, ..Message::default() };
+    let first = SnapshotPart { part: Some(Part::Offer(offer(&mut message, &export))) };
+    Ok(stream::iter([first]).chain(chunks(export, 0)))
 }
 
 fn too_late(elapsed: clock::Elapsed) -> Status {

@@ -108,6 +108,7 @@ catalogue! {
     InstallUnseenByWatchers: "snapshot", Some(15271), "Leaves watchers behind at an installation.";
     StalePrimary: "lease", Some(15247), "Revokes by its clock after standing still for long.";
     CheckpointUnheard: "lease", Some(9888), "Ignores checkpoints of leases while it follows.";
+    LaggardDeniesLease: "lease", None, "Denies a lease whose grant it has not applied yet.";
     RenewedByFollower: "lease", None, "Answers renewals that reach it when it does not lead.";
     RestartRestoresTtl: "lease", Some(9888), "Gives leases all of their time at each restart.";
     CheckpointNotPersisted: "lease", Some(13508), "Keeps checkpoints of leases in memory only.";

@@ -67,6 +67,13 @@ probes! {
     TooManyRequests: "propose.too_many", "A proposal was refused: too many were on their way.";
     ProposalTimeout: "propose.timeout", "A proposal was not applied in time.";
     BatchLarge: "raft.batch", "One sync covered several entries.";
+    RaftElected: "raft.elected", "A member began to lead.";
+    RaftConflict: "raft.conflict", "Entries of a deposed leader were replaced.";
+    ReadAskedAgain: "read.asked_again", "A read round was not answered and was asked for again.";
+    LeaseDoubted: "lease.doubted", "A lease was not here, and perhaps only not here yet.";
+    SnapshotInstalled: "snapshot.installed", "Another member's state took the place of this one's.";
+    SnapshotResumed: "snapshot.resumed", "A snapshot that had broken off was sent on.";
+    InstallFinished: "snapshot.install_finished", "A boot finished an installation.";
     SnapshotStreamed: "snapshot.streamed", "A snapshot was streamed to its end.";
     Halted: "halt", "The member stopped itself.";
 }

@@ -21,6 +21,7 @@ use reseed_rt::buggify;
 use reseed_rt::chan::Receiver;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
+use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::{self, Stop};
 use reseed_storage::backend::AppliedAt;
 
@@ -114,6 +115,7 @@ impl Applier {
         });
         let (applied, revision) = installed.await?;
         disk::settle().await;
+        probe::hit(Probe::SnapshotInstalled);
         tracing::info!(index = applied.index, revision, "installed a snapshot");
         (self.on_install)();
         self.state.progress.show(|| Sight::Installed { index: applied.index });

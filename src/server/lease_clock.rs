@@ -10,9 +10,6 @@
 //! - a reset (a checkpoint of 0 after a renewal) must come after every checkpoint from before that
 //!   renewal. Checkpoints are drawn and proposed under the write side of `order`, resets are
 //!   proposed under the read side, so no stale checkpoint can pass a reset.
-//!
-//! What this does not do yet, because there is one member: ask the other members whether this one
-//! still leads before it acts on its clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +53,7 @@ pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>>;
 
     /// Returns once a quorum has confirmed, after the call, that there is a leader that this member
-    /// follows or is.
+    /// follows or is, and this member has applied everything that was committed before the call.
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>>;
 }
 
@@ -195,7 +192,18 @@ impl LeaseClock {
     }
 
     /// What is left of a lease; nothing if there is no such lease.
-    pub(crate) fn time_left(&self, id: LeaseId) -> Option<TimeLeft> {
+    ///
+    /// # Errors
+    /// As [`LeaseClock::keep_alive`], where it would be nothing.
+    pub(crate) async fn time_left(&self, id: LeaseId) -> Result<Option<TimeLeft>, Error> {
+        if let Some(left) = self.known_time_left(id) {
+            return Ok(Some(left));
+        }
+        self.inner.log.confirm().await?;
+        Ok(self.known_time_left(id))
+    }
+
+    fn known_time_left(&self, id: LeaseId) -> Option<TimeLeft> {
         self.inner.expiry.lock().time_left(id, now())
     }
 
@@ -204,7 +212,11 @@ impl LeaseClock {
         self.inner.expiry.lock().ids_by_deadline()
     }
 
+    /// A lease that is not here may have been granted all the same: another member has applied it,
+    /// and answered, and this one has not. Only who has everything that was committed when it was
+    /// asked may say that there is none.
     async fn renew(&self, id: LeaseId) -> Result<Option<i64>, Error> {
+        let mut has_everything = false;
         loop {
             // Registered before looking, so that no change falls in between.
             let mut changed = std::pin::pin!(self.inner.changed.notified());
@@ -219,9 +231,16 @@ impl LeaseClock {
                     self.inner.member.metrics.lease_renewed.inc();
                     return Ok(Some(ttl_secs));
                 }
-                Renewal::NotFound => return Ok(None),
+                Renewal::NotFound if has_everything || planted::on(Bug::LaggardDeniesLease) => {
+                    return Ok(None);
+                }
+                Renewal::NotFound => {
+                    probe::hit(Probe::LeaseDoubted);
+                    self.inner.log.confirm().await?;
+                    has_everything = true;
+                }
                 Renewal::NotPrimary if planted::on(Bug::RenewedByFollower) => {
-                    return Ok(self.time_left(id).map(|left| left.ttl_secs));
+                    return Ok(self.known_time_left(id).map(|left| left.ttl_secs));
                 }
                 Renewal::Expired | Renewal::NotPrimary => {
                     probe::hit(Probe::LeaseRenewWaited);

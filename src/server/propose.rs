@@ -187,7 +187,8 @@ impl Proposer {
         })
     }
 
-    /// Returns once a quorum has confirmed, after this call, who leads.
+    /// Returns once a quorum has confirmed, after this call, who leads, and this member has applied
+    /// everything that was committed before the call.
     ///
     /// # Errors
     /// [`Error::Timeout`] if no quorum does in time, [`Error::Stopped`] at shutdown.
@@ -196,7 +197,9 @@ impl Proposer {
             let (waiter, index) = oneshot::channel();
             let asked = self.inner.driver.send(Event::Read(waiter)).await;
             asked.map_err(|_closed| Error::Stopped)?;
-            index.await.map(drop).map_err(|_dropped| Error::Stopped)
+            let index = index.await.map_err(|_dropped| Error::Stopped)?;
+            self.inner.progress.wait_applied(index).await;
+            Ok(())
         });
         confirmed.await.unwrap_or(Err(Error::Timeout))
     }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
@@ -19,6 +19,9 @@ type Answer = Result<Response, Error>;
 struct Held {
     waiting: Mutex<VecDeque<(Request, oneshot::Sender<Answer>)>>,
     added: Notify,
+    /// Whether what is committed is applied here only when `caught_up` is told.
+    is_behind: AtomicBool,
+    caught_up: Arc<Notify>,
     /// Most proposals that ever waited together.
     together: AtomicUsize,
 }
@@ -35,7 +38,15 @@ impl Log for Held {
     }
 
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
-        async { Ok(()) }.boxed()
+        let (is_behind, caught_up) =
+            (self.is_behind.load(Ordering::Relaxed), Arc::clone(&self.caught_up));
+        async move {
+            if is_behind {
+                caught_up.notified().await;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -195,10 +206,27 @@ fn deadlines_run_only_on_the_leader_and_after_its_log_is_applied() {
         progress.set_applied(3);
         following.await;
     });
-    let left = clock.time_left(LeaseId(1)).expect("it is there").left;
+    let left = clock.known_time_left(LeaseId(1)).expect("it is there").left;
     assert!(left <= Millis::from_secs(40), "{left:?} is more than was written down");
     assert_eq!(polled!(renewal), None, "a reset comes first");
     progress.set_raft(3, 8, 3);
     lead(&clock);
     assert!(clock.inner.expiry.lock().due(Millis(u64::MAX), 9).is_empty());
+}
+
+#[test]
+fn a_lease_is_denied_only_by_who_has_applied_everything() {
+    let (clock, log) = clock_with(&[]);
+    lead(&clock);
+    log.is_behind.store(true, Ordering::Relaxed);
+    let mut renewal = pin!(clock.renew(LeaseId(1)));
+    assert_eq!(polled!(renewal), None);
+    // Another member has applied the grant, and answered; this one does only now.
+    clock.on_effect(&Effect::LeaseGranted { id: LeaseId(1), ttl_secs: 5 });
+    log.caught_up.notify_one();
+    assert_eq!(polled!(renewal), Some(Ok(Some(5))));
+    let mut renewal = pin!(clock.renew(LeaseId(2)));
+    assert_eq!(polled!(renewal), None);
+    log.caught_up.notify_one();
+    assert_eq!(polled!(renewal), Some(Ok(None)));
 }

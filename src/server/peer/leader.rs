@@ -69,18 +69,21 @@ impl Leader {
     ///
     /// # Errors
     /// As [`Leader::keep_alive`].
-    pub(crate) async fn time_left(
+    pub(crate) async fn time_left<F>(
         &self,
         id: LeaseId,
-        here: impl Fn() -> Option<TimeLeft>,
-    ) -> Result<Option<TimeLeft>, Error> {
+        here: impl Fn() -> F,
+    ) -> Result<Option<TimeLeft>, Error>
+    where
+        F: Future<Output = Result<Option<TimeLeft>, Error>>,
+    {
         let ask = |route: Route, mut client: PeerClient<Channel>| async move {
             let question = route.request(LeaseQuestion { id: id.0 });
             let answer = client.time_left(question).await.map(Response::into_inner)?;
             let left = Millis(answer.left_millis);
             Ok(answer.found.then_some(TimeLeft { ttl_secs: answer.ttl_secs, left }))
         };
-        self.ask(|| std::future::ready(Ok(here())), ask).await
+        self.ask(here, ask).await
     }
 
     /// Asks whoever leads until somebody answers.

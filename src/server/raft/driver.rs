@@ -228,6 +228,7 @@ impl Driver {
         self.node.tick();
         self.progress.tick();
         if let Some(context) = reads.tick(READ_RETRY_TICKS) {
+            probe::hit(Probe::ReadAskedAgain);
             self.metrics.slow_read_indexes.inc();
             self.node.read_index(context);
         }
@@ -428,6 +429,8 @@ impl Driver {
     }
 
     fn publish_progress(&self) {
+        let was_leader = self.progress.leader() == self.node.id();
+        probe::hit_if(self.node.is_leader() && !was_leader, Probe::RaftElected);
         self.progress.set_last_index(self.node.log().last());
         self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
         self.progress.set_leads_alone(self.node.leads_alone());

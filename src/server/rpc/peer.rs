@@ -166,7 +166,8 @@ impl Peer for PeerService {
     ) -> Result<Response<LeaseTimeLeft>, Status> {
         self.door.check(request.metadata())?;
         self.check_primary()?;
-        let left = self.leases.time_left(LeaseId(request.get_ref().id));
+        let left = self.leases.time_left(LeaseId(request.get_ref().id)).await;
+        let left = left.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(LeaseTimeLeft {
             found: left.is_some(),
             ttl_secs: left.map_or(0, |left| left.ttl_secs),

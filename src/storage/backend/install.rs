@@ -14,6 +14,7 @@ use std::{
 
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::Disk;
+use reseed_rt::probe::{self, Probe};
 
 use super::{AppliedAt, Backend, BackendError, BackendOptions, Engine, Layer, redb::RedbEngine};
 
@@ -41,6 +42,7 @@ pub fn finish_install(
     let engine = RedbEngine::existing(Arc::clone(disk), &waiting, cache_bytes)?;
     let index = engine.applied()?.index;
     if index == log_begins {
+        probe::hit(Probe::InstallFinished);
         tracing::info!(index, "finishing the installation of a snapshot");
         return engine.rename(db);
     }

@@ -9,6 +9,7 @@ use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use reseed_proto::peer::{SnapshotChunk, SnapshotOffer, SnapshotPart, snapshot_part::Part};
 use reseed_rt::clock;
+use reseed_rt::probe::{self, Probe};
 use tonic::Status;
 
 use super::{BYTES_PER_SEC, CHUNK_BYTES};
@@ -69,6 +70,7 @@ impl Transfer {
         let silence_max = self.route.silence_max;
         let offered = client.offer_snapshot(self.route.request(offer.clone()));
         let held = clock::timeout(silence_max, offered).await.map_err(too_late)??.into_inner();
+        probe::hit_if(held.bytes > 0, Probe::SnapshotResumed);
         let first = SnapshotPart { part: Some(Part::Offer(offer.clone())) };
         let rest = chunks(Arc::clone(export), held.bytes);
         let parts = stream::iter([first]).chain(rest);

@@ -20,7 +20,7 @@ mod process;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -43,6 +43,9 @@ pub type Replace = dyn Fn(u32) -> Machine + Send + Sync;
 /// Tells the number of the member that leads, or led last; nobody has at first.
 pub type Leads = dyn Fn() -> Option<u32> + Send + Sync;
 
+/// By member: does it start as part of a running cluster? Not at first.
+pub type Joining = Arc<Vec<AtomicBool>>;
+
 /// Whom faults can happen to. Clones share the clients.
 #[derive(Clone)]
 pub struct Cast {
@@ -50,6 +53,10 @@ pub struct Cast {
     clients: Arc<Mutex<BTreeMap<u32, Machine>>>,
     replace: Arc<Replace>,
     leads: Arc<Leads>,
+    /// Who changes the membership, its machine, and who has joined a running cluster.
+    operator: Option<(Machine, Joining)>,
+    /// One change of the membership at a time.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for Cast {
@@ -69,13 +76,21 @@ impl Cast {
         replace: impl Fn(u32) -> Machine + Send + Sync + 'static,
     ) -> Self {
         let clients = Arc::new(Mutex::new(clients));
-        Self { members, clients, replace: Arc::new(replace), leads: Arc::new(|| None) }
+        let (replace, leads) = (Arc::new(replace), Arc::new(|| None));
+        Self { members, clients, replace, leads, operator: None, changing: Arc::default() }
     }
 
     /// The same, with somebody who knows which member leads.
     #[must_use]
     pub fn led(self, leads: impl Fn() -> Option<u32> + Send + Sync + 'static) -> Self {
         Self { leads: Arc::new(leads), ..self }
+    }
+
+    /// The same, with a machine for whoever changes the membership. `joining` knows which members
+    /// start as part of a running cluster from then on.
+    #[must_use]
+    pub fn operated(self, machine: Machine, joining: Joining) -> Self {
+        Self { operator: Some((machine, joining)), ..self }
     }
 
     /// The number of the member that `whom` means now. Nobody has led yet: the first leads.
@@ -134,6 +149,7 @@ impl Cast {
             FaultKind::SilentDeath { client: number } => client(*number),
             FaultKind::RollingRestart { .. } => Ok(()),
             FaultKind::Partition { member: number, .. }
+            | FaultKind::Rejoin { member: number, .. }
             | FaultKind::Blackout { member: number, .. }
             | FaultKind::PowerAtDiskOp { member: number, .. }
             | FaultKind::PowerAtAwait { member: number, .. }
@@ -216,7 +232,8 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
         }
         FaultKind::Partition { .. }
         | FaultKind::Blackout { .. }
-        | FaultKind::RollingRestart { .. } => cluster::inflict(fault, cast, room).await,
+        | FaultKind::RollingRestart { .. }
+        | FaultKind::Rejoin { .. } => cluster::inflict(fault, cast, room).await,
         FaultKind::ClockJump { member, millis } => {
             clock::jump(cast.member(member), millis, kind, room);
         }

@@ -271,6 +271,13 @@ pub enum FaultKind {
         #[serde(with = "millis")]
         down: Duration,
     },
+    /// A member's disk is lost: it is removed from the cluster, and added again with an empty one.
+    Rejoin {
+        /// Which member.
+        member: Whom,
+        /// Does it learn before it votes?
+        learner: bool,
+    },
     // ---- clocks ----
     /// The wall clock jumps.
     ClockJump {
@@ -294,7 +301,7 @@ pub const EFFECTS: [&str; 6] =
 
 impl FaultKind {
     /// Names of all kinds, as counted.
-    pub const NAMES: [&str; 28] = [
+    pub const NAMES: [&str; 29] = [
         "power_at_disk_op",
         "power_at_await",
         "power_cut",
@@ -321,12 +328,13 @@ impl FaultKind {
         "partition",
         "blackout",
         "rolling_restart",
+        "rejoin",
         "clock_jump",
         "clock_drift",
     ];
 
     /// Those that need several members.
-    pub const OF_CLUSTERS: [&str; 3] = ["partition", "blackout", "rolling_restart"];
+    pub const OF_CLUSTERS: [&str; 4] = ["partition", "blackout", "rolling_restart", "rejoin"];
 
     /// Its name, as counted.
     #[must_use]
@@ -358,6 +366,7 @@ impl FaultKind {
             Self::Partition { .. } => "partition",
             Self::Blackout { .. } => "blackout",
             Self::RollingRestart { .. } => "rolling_restart",
+            Self::Rejoin { .. } => "rejoin",
             Self::ClockJump { .. } => "clock_jump",
             Self::ClockDrift { .. } => "clock_drift",
         }

@@ -174,6 +174,7 @@ impl Maker<'_> {
                 power: rng.random(),
                 down: pick_millis(how.down_millis, rng),
             },
+            "rejoin" => FaultKind::Rejoin { member, learner: rng.random() },
             "rolling_restart" => {
                 FaultKind::RollingRestart { down: pick_millis(how.down_millis, rng) }
             }

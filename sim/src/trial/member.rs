@@ -2,19 +2,24 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use reseed_rt::signal;
-use reseed_server::{AutoCompaction, Config, InitialMember, Server};
+use reseed_server::{
+    AutoCompaction, BootError, Config, InitialClusterState, InitialMember, Server,
+};
 
 use super::address;
 use crate::{
     consensus::Consensus,
     judge::{HALTED, NO_BOOT},
-    nemesis,
+    nemesis::{self, Joining},
     plan::{self, Plan},
-    workload::member_name,
+    workload::{member_name, peer_url},
     world::{Room, node::Machine, room_lock},
 };
 
@@ -25,16 +30,39 @@ const GROUP: u8 = 0;
 pub(super) type Judge = Arc<Mutex<Consensus>>;
 
 /// Boots all members.
-pub(super) fn boot_all(room: &Room, plan: &Arc<Plan>, judge: &Judge) -> Vec<Machine> {
-    (0..plan.members.max(1)).map(|number| boot(number, room, plan, judge.clone())).collect()
+pub(super) fn boot_all(
+    room: &Room,
+    plan: &Arc<Plan>,
+    judge: &Judge,
+    joining: &Joining,
+) -> Vec<Machine> {
+    let boot = |number| {
+        let (judge, joining) = (judge.clone(), joining.clone());
+        boot(room, plan, Program { number, config: config(number, plan), judge, joining })
+    };
+    (0..plan.members.max(1)).map(boot).collect()
 }
 
-fn boot(number: u32, room: &Room, plan: &Arc<Plan>, judge: Judge) -> Machine {
-    let config = config(number, plan);
+/// Nobody has joined yet.
+pub(super) fn founders(plan: &Plan) -> Joining {
+    Arc::new((0..plan.members.max(1)).map(|_| AtomicBool::new(false)).collect())
+}
+
+/// What runs on a member's machine.
+#[derive(Clone)]
+struct Program {
+    number: u32,
+    config: Config,
+    judge: Judge,
+    joining: Joining,
+}
+
+fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
+    let number = program.number;
     let machine = Arc::new(OnceLock::new());
     let own = machine.clone();
     let booted = Machine::supervised(&member_name(number), address(GROUP, number + 1), move || {
-        serve(number, config.clone(), own.clone(), judge.clone())
+        serve(program.clone(), own.clone())
     });
     // Before any task runs: none does until this one waits.
     let _first = machine.set(booted.clone());
@@ -47,11 +75,18 @@ fn boot(number: u32, room: &Room, plan: &Arc<Plan>, judge: Judge) -> Machine {
 
 /// The program. It ends when it is asked to, and by itself only when a fault allows that: then its
 /// machine starts it again.
-async fn serve(number: u32, config: Config, machine: Arc<OnceLock<Machine>>, judge: Judge) {
+async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
+    let Program { number, mut config, judge, joining } = program;
+    let joins = joining[number as usize].load(Ordering::Relaxed);
+    if joins {
+        config.initial_cluster_state = InitialClusterState::Existing;
+    }
     let allowed = || machine.get().map(nemesis::allowed).unwrap_or_default();
     let server = match Server::start(config).await {
         Ok(server) => server,
         Err(_) if allowed().refusal => return,
+        // It is started again until somebody says who it is.
+        Err(BootError::Join(_)) if joins => return,
         Err(error) => panic!("{NO_BOOT}: {error}"),
     };
     // No task of the server runs before this one waits: nothing is missed.
@@ -69,7 +104,6 @@ async fn serve(number: u32, config: Config, machine: Arc<OnceLock<Machine>>, jud
 fn config(number: u32, plan: &Plan) -> Config {
     let knobs = &plan.knobs;
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let peer_url = |number: u32| format!("http://{}:2380", member_name(number));
     let members = (0..plan.members.max(1)).map(|number| InitialMember {
         name: member_name(number),
         peer_urls: vec![peer_url(number)],

@@ -74,7 +74,8 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let plan = Arc::new(plan);
     let board = Board::default();
     let judge = member::Judge::default();
-    let members = member::boot_all(&room, &plan, &judge);
+    let joining = member::founders(&plan);
+    let members = member::boot_all(&room, &plan, &judge, &joining);
     observe(&room, &members, &recorder);
     let crowd = crowd::Crowd::new(room.clone(), recorder.clone(), board.clone(), plan.clone());
     let clients = crowd.begin();
@@ -82,6 +83,10 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let leads = judge.clone();
     let cast = Cast::new(members, clients, move |number| replacing.replace(number))
         .led(move || room_lock(&leads).leader());
+    let cast = match plan.members {
+        1 => cast,
+        _ => cast.operated(crowd.staff("operator").0, joining),
+    };
 
     let faults = nemesis::inflict(&plan.faults, &cast);
     let load = async {

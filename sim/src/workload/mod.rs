@@ -26,6 +26,7 @@ mod lease;
 mod library;
 mod lock;
 mod maintenance;
+mod operator;
 mod past_reader;
 mod quota;
 mod refusal;
@@ -47,7 +48,8 @@ use reseed_rt::clock;
 
 pub use audit::Auditor;
 pub use board::Board;
-pub use client::{Answer, Client, endpoint, member_name};
+pub use client::{Answer, Client, endpoint, member_name, peer_url};
+pub use operator::Operator;
 pub use scribe::{Scene, Scribe};
 
 use self::{

@@ -119,6 +119,13 @@ impl Drive {
         }
     }
 
+    /// Everything on it is gone, as on a new disk. The machine must be down.
+    pub fn wipe(&mut self) {
+        self.image = Image::with_dirs(&INSTALLED_DIRS);
+        self.faults = Faults::default();
+        self.was_damaged = false;
+    }
+
     /// Time taken since this was last asked.
     pub fn take_debt(&mut self) -> Duration {
         std::mem::take(&mut self.debt)

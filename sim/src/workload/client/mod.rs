@@ -36,6 +36,12 @@ pub fn member_name(member: u32) -> String {
     format!("member-{member}")
 }
 
+/// Where a member is reached by the others.
+#[must_use]
+pub fn peer_url(member: u32) -> String {
+    format!("http://{}:2380", member_name(member))
+}
+
 /// A new connection, made when it is first used.
 pub(super) fn connection(member: u32, options: ChannelOptions) -> Channel {
     channel(&endpoint(member), options)

@@ -12,6 +12,10 @@ use crate::history::{
     request::{Compare, Delete, Pair, Put, Range, Relation, Step, Target, Txn},
 };
 
+/// What is kept where there is nothing.
+const NOTHING: Live<'static> =
+    Live { value: "", mod_revision: 0, create_revision: 0, version: 0, lease: 0 };
+
 /// Carries out one request.
 pub(super) struct Exec<'a, 'm> {
     draft: Draft<'a, 'm>,
@@ -118,7 +122,9 @@ impl<'a> Exec<'a, '_> {
 
     fn put(&mut self, put: &'a Put, body: Option<&'a Body>) {
         let before = self.draft.model().get(&put.key).copied();
-        let Some(before_kept) = kept(put, before) else {
+        // Deleted by the same transaction: there is nothing to keep, and it is too late to refuse.
+        let gone = || self.draft.has_deleted(&put.key).then_some(NOTHING);
+        let Some(before_kept) = kept(put, before).or_else(gone) else {
             let story = || format!("{} is not there, but its value or lease was kept", put.key);
             if body.is_some() {
                 self.fail("answers.accepted", story);
@@ -206,8 +212,7 @@ impl<'a> Exec<'a, '_> {
 /// What a put that keeps something keeps; an empty one if it keeps nothing; `None` if there is
 /// nothing to keep.
 fn kept<'a>(put: &Put, before: Option<Live<'a>>) -> Option<Live<'a>> {
-    let nothing = Live { value: "", mod_revision: 0, create_revision: 0, version: 0, lease: 0 };
-    if put.ignore_value || put.ignore_lease { before } else { Some(nothing) }
+    if put.ignore_value || put.ignore_lease { before } else { Some(NOTHING) }
 }
 
 /// How what was there before differs from what an answer says of it.

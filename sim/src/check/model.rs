@@ -187,6 +187,11 @@ impl<'a> Draft<'a, '_> {
         self.set(key, None)
     }
 
+    /// Whether one of the writes so far deleted a key.
+    pub(super) fn has_deleted(&self, key: &str) -> bool {
+        self.effects.iter().any(|effect| effect.key == key && effect.now.is_none())
+    }
+
     fn set(&mut self, key: &'a str, now: Option<Live<'a>>) -> Option<Live<'a>> {
         let before = self.model.set(key, now);
         self.undo.push((key, before));

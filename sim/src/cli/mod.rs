@@ -18,7 +18,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::{
-    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 pub(crate) use self::swarm::parse_time;
@@ -87,7 +90,9 @@ fn init_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,madsim=off"));
     let text = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_filter(filter);
-    let errors = errors::Collect.with_filter(LevelFilter::ERROR);
+    // By target, so that spans of others, madsim's of each task first of all, cost nothing.
+    let ours = Targets::new().with_target("reseed", LevelFilter::ERROR);
+    let errors = errors::Collect.with_filter(ours);
     tracing_subscriber::registry().with(text).with(errors).init();
 }
 

@@ -54,7 +54,15 @@ fn clients(scenario: &Scenario, count: i64, dice: Dice) -> Vec<Role> {
     if kept.iter().all(|(_, weight)| *weight == 0) {
         kept = last.into_iter().map(|role| (role, 1)).collect();
     }
-    (0..count).filter_map(|_| choose(&kept, &mut rng)).collect()
+    let mut clients: Vec<Role> = (0..count).filter_map(|_| choose(&kept, &mut rng)).collect();
+    if !clients.iter().any(|role| role.writes()) {
+        // Where nobody writes there is nothing to watch or to lose.
+        let writing: Vec<_> = all.iter().copied().filter(|(role, _)| role.writes()).collect();
+        if let (Some(first), Some(role)) = (clients.first_mut(), choose(&writing, &mut rng)) {
+            *first = role;
+        }
+    }
+    clients
 }
 
 fn clock(scenario: &Scenario, member: u32, dice: Dice) -> ClockKnobs {

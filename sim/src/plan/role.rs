@@ -61,4 +61,10 @@ impl Role {
         Self::PastReader,
         Self::Library,
     ];
+
+    /// Whether it changes anything that others could see.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::Watcher | Self::SlowWatcher | Self::PastReader | Self::Maintenance)
+    }
 }

@@ -127,7 +127,7 @@ fn zombie(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
 fn late(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
     let (Some(healed), Some(renewed)) = (against.parts.healed, life.renewed_last) else { return };
     let delay = against.case.rules.lease_late_max.as_nanos() as u64;
-    let due = (renewed.max(healed) + delay).saturating_add(against.longest(life.ttl));
+    let due = renewed.max(healed).saturating_add(delay).saturating_add(against.longest(life.ttl));
     let tell = |told: &mut Told, at: u64, ops: &[OpId]| {
         told.tell("lease.late", ops, || {
             format!("lease {id} of {} s should end by {due} ns, lives at {at} ns", life.ttl)

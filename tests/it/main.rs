@@ -20,6 +20,7 @@ mod kv;
 mod lease;
 mod maintenance;
 mod members;
+mod outage;
 mod restart;
 mod support;
 mod tidy;

@@ -12,19 +12,19 @@ const REMOVED: &str = "the member has been permanently removed from the cluster"
 const UNHEALTHY: &str = "etcdserver: unhealthy cluster";
 const NOT_ENOUGH: &str = "etcdserver: re-configuration failed due to not enough started members";
 
-async fn id(cluster: &Cluster, n: usize) -> u64 {
+pub(crate) async fn id(cluster: &Cluster, n: usize) -> u64 {
     let status = cluster.api(n).await.maintenance().status(pb::StatusRequest {}).await;
     status.expect("a status").into_inner().header.expect("a header").member_id
 }
 
-async fn remove(cluster: &Cluster, at: usize, id: u64) -> Result<usize, Status> {
+pub(crate) async fn remove(cluster: &Cluster, at: usize, id: u64) -> Result<usize, Status> {
     let request = pb::MemberRemoveRequest { id };
     let removed = cluster.api(at).await.cluster().member_remove(request).await?;
     Ok(removed.into_inner().members.len())
 }
 
 /// Promotes once it is in sync.
-async fn promote(cluster: &Cluster, at: usize, id: u64) {
+pub(crate) async fn promote(cluster: &Cluster, at: usize, id: u64) {
     let api = cluster.api(at).await.cluster();
     wait::until_async("a learner in sync", || async {
         match api.clone().member_promote(pb::MemberPromoteRequest { id }).await {

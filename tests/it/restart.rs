@@ -1,12 +1,7 @@
 //! What survives the end of the process: killed under load, stopped, refused, out of disk.
-//!
-//! The record of acknowledged writes is kept here, outside the daemon: what it says was promised
-//! must be there afterwards, whatever the daemon thinks.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use reseed_proto::etcdserverpb as pb;
 use reseed_rt::disk;
@@ -14,15 +9,12 @@ use reseed_storage::wal;
 use tempfile::TempDir;
 
 use crate::support::api::bytes;
-use crate::support::{Api, Node, Options, tools, wait};
+use crate::support::{Api, Node, Options, Promised, SmallDisk, tools, wait};
 
 /// Kills in one test; `RESEED_KILLS` raises it.
 fn kills() -> usize {
     std::env::var("RESEED_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
 }
-
-/// What the clients were promised: key → value and revision. Nothing is ever overwritten.
-type Promised = Arc<Mutex<BTreeMap<String, (String, i64)>>>;
 
 /// Puts new keys until the server goes away.
 async fn write(api: Api, writer: usize, round: usize, promised: Promised) {
@@ -32,28 +24,8 @@ async fn write(api: Api, writer: usize, round: usize, promised: Promised) {
         let put = pb::PutRequest { key: bytes(&key), value: bytes(&value), ..Default::default() };
         let Ok(response) = api.kv().put(put).await else { return };
         let revision = response.into_inner().header.expect("a header").revision;
-        promised.lock().expect("no panics").insert(key, (value, revision));
+        promised.keep(key, value, revision);
     }
-}
-
-async fn check_kept(api: &Api, promised: &Promised) -> i64 {
-    let all = api.everything().await;
-    let found: BTreeMap<String, (String, i64)> = all
-        .kvs
-        .iter()
-        .map(|kv| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            (text(&kv.key), (text(&kv.value), kv.mod_revision))
-        })
-        .collect();
-    let promised = promised.lock().expect("no panics");
-    for (key, promise) in promised.iter() {
-        assert_eq!(found.get(key), Some(promise), "acknowledged and lost: {key}");
-    }
-    let revision = all.header.expect("a header").revision;
-    let newest = promised.values().map(|(_, revision)| *revision).max().unwrap_or(1);
-    assert!(revision >= newest, "revision {revision} after {newest} was acknowledged");
-    revision
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +35,7 @@ async fn kill_nine_under_load_loses_nothing_acknowledged() {
     let promised = Promised::default();
     let mut newest = 1;
     for round in 0..kills() {
-        let before = promised.lock().expect("no panics").len();
+        let before = promised.len();
         let mut writers = Vec::new();
         for writer in 0..8 {
             let api = Api::connect(&node).await;
@@ -71,7 +43,7 @@ async fn kill_nine_under_load_loses_nothing_acknowledged() {
         }
         let wanted = before + 100 + round * 37;
         wait::until_async("some acknowledged writes", || async {
-            (promised.lock().expect("no panics").len() >= wanted).then_some(())
+            (promised.len() >= wanted).then_some(())
         })
         .await;
         node.kill();
@@ -80,7 +52,7 @@ async fn kill_nine_under_load_loses_nothing_acknowledged() {
         }
         node.start_again();
         let api = Api::connect(&node).await;
-        let revision = check_kept(&api, &promised).await;
+        let revision = promised.check(&api).await;
         assert!(revision >= newest, "revision {revision} after {newest} in round {round}");
         newest = revision;
     }
@@ -250,48 +222,18 @@ async fn a_data_directory_of_format_1_opens_whole() {
     node.assert_healthy();
 }
 
-/// A small file system of its own, unmounted when dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount(mebibytes: usize) -> Option<Self> {
-        let dir = TempDir::new().expect("a temporary directory");
-        let size = format!("size={mebibytes}m");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(dir.path())
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the daemon may still be dying.
-        _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_serves_reads() {
     let Some(disk) = SmallDisk::mount(200) else {
         tools::skip_unprivileged("a_full_disk_refuses_writes_and_serves_reads");
         return;
     };
-    let data_dir = Some(disk.0.path().join("data"));
+    let data_dir = Some(disk.path().join("data"));
     let mut node = Node::start_with(Options { data_dir, ..Options::default() });
     let api = Api::connect(&node).await;
     api.put("k", "kept").await;
     // Take what is left, then write until the log needs more.
-    let filler = disk.0.path().join("filler");
-    let mut size = 200_usize << 20;
-    while size > 4096 {
-        let chunk = vec![1_u8; size];
-        let mut file = fs::File::options().create(true).append(true).open(&filler).expect("room");
-        if std::io::Write::write_all(&mut file, &chunk).is_err() {
-            size /= 2;
-        }
-    }
+    disk.fill();
     let value = "x".repeat(1 << 20);
     let mut refused = None;
     for i in 0..300 {

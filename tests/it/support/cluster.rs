@@ -1,6 +1,7 @@
 //! Several daemons that are one cluster, on loopback.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use reseed_proto::etcdserverpb as pb;
 
@@ -41,7 +42,12 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `size` members, each with these flags too, and waits until all serve.
     pub(crate) fn start(size: usize, flags: &[&str]) -> Self {
-        let peers: Vec<SocketAddr> = (0..size).map(|_| free_address()).collect();
+        Self::start_in(&vec![None; size], flags)
+    }
+
+    /// Starts a member for each of `dirs`, its data there, or anywhere.
+    pub(crate) fn start_in(dirs: &[Option<PathBuf>], flags: &[&str]) -> Self {
+        let peers: Vec<SocketAddr> = dirs.iter().map(|_| free_address()).collect();
         let named = peers.iter().enumerate().map(|(n, peer)| format!("m{n}=http://{peer}"));
         let initial_cluster = named.collect::<Vec<_>>().join(",");
         let member = |(n, peer): (usize, &SocketAddr)| {
@@ -54,6 +60,7 @@ impl Cluster {
                 options.flags.push(format!("{flag}={value}"));
             }
             (options.name, options.peer) = (Some(format!("m{n}")), Some(*peer));
+            options.data_dir.clone_from(&dirs[n]);
             Node::prepare(options)
         };
         let mut cluster = Self { members: peers.iter().enumerate().map(member).collect() };

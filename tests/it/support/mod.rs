@@ -9,9 +9,13 @@ pub(crate) mod cluster;
 pub(crate) mod ctl;
 pub(crate) mod http;
 pub(crate) mod node;
+pub(crate) mod promised;
+pub(crate) mod small_disk;
 pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use api::Api;
 pub(crate) use cluster::Cluster;
 pub(crate) use node::{Node, Options};
+pub(crate) use promised::Promised;
+pub(crate) use small_disk::SmallDisk;

@@ -54,3 +54,8 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
         Err(_) => panic!("waited {PATIENCE:?} for {what}"),
     }
 }
+
+/// Lets a moment pass before something is tried again.
+pub(crate) async fn a_moment() {
+    tokio::time::sleep(PAUSE).await;
+}

@@ -200,7 +200,7 @@ fn a_failed_sync_is_final() {
     let backend = open(&disk);
     commit(&backend, 1, 10);
     disk.fail_sync_after(1);
-    assert!(matches!(backend.flush_blocking(), Err(BackendError::Engine(_))));
+    assert!(matches!(backend.flush_blocking(), Err(BackendError::Io { .. })));
     assert!(matches!(backend.flush_blocking(), Err(BackendError::Poisoned(_))));
     let refused = backend.commit(Batch::default(), at(2));
     assert!(matches!(refused, Err(BackendError::Poisoned(_))));

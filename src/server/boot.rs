@@ -375,8 +375,16 @@ fn short_version(version: &'static str) -> &'static str {
     version.rsplit_once('.').map_or(version, |(minor, _patch)| minor)
 }
 
-/// Tells the cluster this member's name and client URLs, until it is told.
-pub(crate) async fn publish(state: Arc<State>, proposer: Proposer, stop: Stop) {
+/// Tells the cluster this member's name and client URLs, until it is told; then `published` ends.
+pub(crate) async fn publish(state: Arc<State>, proposer: Proposer, published: Stop, stop: Stop) {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = tell_who_i_am(&state, &proposer) => published.cancel(),
+    }
+}
+
+async fn tell_who_i_am(state: &State, proposer: &Proposer) {
     let attributes = MemberAttributes {
         member_id: state.member_id,
         name: state.config.name.clone(),
@@ -389,12 +397,7 @@ pub(crate) async fn publish(state: Arc<State>, proposer: Proposer, stop: Stop) {
         return;
     }
     loop {
-        let proposed = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            answer = proposer.propose(Request::MemberAttributes(attributes.clone())) => answer,
-        };
-        match proposed {
+        match proposer.propose(Request::MemberAttributes(attributes.clone())).await {
             Ok(_) => return,
             Err(error) => tracing::warn!(%error, "could not publish this member's URLs yet"),
         }

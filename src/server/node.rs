@@ -205,6 +205,7 @@ impl Server {
             peers.ended().await;
             return Err(error);
         }
+        let published = Stop::new();
         let background = vec![
             task::spawn("corruption", monitor.run(log.clone())),
             task::spawn("leases", leases.clone().run(log.clone())),
@@ -216,7 +217,7 @@ impl Server {
             task::spawn("auto-compaction", compactor::run_auto(compactor.clone(), log.clone())),
             task::spawn(
                 "publish",
-                boot::publish(Arc::clone(&state), proposer.clone(), log.clone()),
+                boot::publish(Arc::clone(&state), proposer.clone(), published.clone(), log.clone()),
             ),
         ];
         let services = Services {
@@ -231,7 +232,7 @@ impl Server {
             stop: listeners.clone(),
         };
         let client_addresses = listeners_open.client_addresses();
-        let listening = listeners_open.serve(services, listeners.clone());
+        let listening = listeners_open.serve(services, &published, &listeners);
         Ok(Self {
             state,
             proposer,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use reseed_rt::clock;
 use reseed_rt::net::{Listener, ServeOptions, serve};
 use reseed_rt::task::{self, Stop, Task};
 use tonic::body::Body;
@@ -18,6 +19,9 @@ use crate::config::{Config, listen_address};
 use crate::rpc::Services;
 use crate::rpc::peer::PeerService;
 use crate::rpc::route::Router;
+
+/// How long a member keeps clients waiting until the cluster knows it; etcd's default.
+const CLUSTER_READY_MAX: Duration = Duration::from_secs(5);
 
 /// Bound, but not served yet: connections wait in the backlog.
 #[derive(Debug)]
@@ -63,8 +67,10 @@ impl Listeners {
         peer.collect()
     }
 
-    /// Serves clients until `stop`.
-    pub(crate) fn serve(self, services: Services, stop: Stop) -> Vec<Task<()>> {
+    /// Serves clients until `stop`, once the cluster knows what this member is called, or has not
+    /// learned it for long: what a new member says of itself is complete then. Pages of the
+    /// metrics port are there at once.
+    pub(crate) fn serve(self, services: Services, published: &Stop, stop: &Stop) -> Vec<Task<()>> {
         let config = &services.state.config;
         let options = ServeOptions {
             streams_max: Some(config.max_concurrent_streams),
@@ -75,7 +81,19 @@ impl Listeners {
         let pages = PagesOnly(Pages::new(services.clone()));
         let router = Router::new(services);
         let client = self.client.into_iter().map(|listener| {
-            task::spawn("client", serve(listener, router.clone(), options.clone(), stop.clone()))
+            let served = serve(listener, router.clone(), options.clone(), stop.clone());
+            let (published, stop) = (published.clone(), stop.clone());
+            task::spawn("client", async move {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = published.cancelled() => {}
+                    () = clock::sleep(CLUSTER_READY_MAX) => {
+                        tracing::warn!("serving clients before the cluster knows this member");
+                    }
+                }
+                served.await;
+            })
         });
         let metrics = self.metrics.into_iter().map(|listener| {
             task::spawn("metrics", serve(listener, pages.clone(), options.clone(), stop.clone()))

@@ -106,7 +106,7 @@ pub(super) async fn run(common: Common, workload: Workload) -> Result<Report> {
     let connections = connect(&common).await?;
     let workers = prepare(&common, &workload, &connections).await?;
     let server = usage_of_server(&common)?;
-    let loader = Usage::of(None);
+    let loader = Usage::own();
     let started = clock::Instant::now();
     let meter = Meter::new(common.total(), common.time())?;
     match &workload {
@@ -127,15 +127,16 @@ pub(super) async fn run(common: Common, workload: Workload) -> Result<Report> {
         took,
         latency: results.latency.clone(),
         server: server.zip(usage_of_server(&common)?),
-        loader: loader.zip(Usage::of(None)),
+        loader: loader.zip(Usage::own()),
     })
 }
 
 fn usage_of_server(common: &Common) -> Result<Option<Usage>> {
-    let Some(pid) = common.server_pid else { return Ok(None) };
-    match Usage::of(Some(pid)) {
+    let pids = &common.server_pid;
+    match Usage::of(pids) {
+        _ if pids.is_empty() => Ok(None),
         Some(usage) => Ok(Some(usage)),
-        None => bail!("process {pid} (--server-pid) cannot be read"),
+        None => bail!("one of the processes {pids:?} (--server-pid) cannot be read"),
     }
 }
 

@@ -61,9 +61,9 @@ pub(crate) struct Common {
     /// Threads of the loader.
     #[arg(long, global = true, default_value_t = 1)]
     threads: usize,
-    /// Process id of the server: its CPU time and memory are reported too.
-    #[arg(long, global = true)]
-    server_pid: Option<u32>,
+    /// Process ids of the server's members: their CPU time and memory are reported too.
+    #[arg(long, global = true, value_delimiter = ',')]
+    server_pid: Vec<u32>,
     /// How to print the result.
     #[arg(short, long, global = true, default_value = "simple")]
     write_out: WriteOut,

@@ -18,10 +18,24 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Reads the usage of process `pid`, or of this one.
+    /// Reads the usage of this process.
+    pub(super) fn own() -> Option<Self> {
+        Self::read("self")
+    }
+
+    /// Reads the usage of all of these processes together, such as the members of a cluster.
+    pub(super) fn of(pids: &[u32]) -> Option<Self> {
+        let mut sum = Self { cpu: Duration::ZERO, resident_bytes: 0 };
+        for pid in pids {
+            let one = Self::read(&pid.to_string())?;
+            sum.cpu += one.cpu;
+            sum.resident_bytes += one.resident_bytes;
+        }
+        Some(sum)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "/proc is the terminal side of the program")]
-    pub(super) fn of(pid: Option<u32>) -> Option<Self> {
-        let process = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+    fn read(process: &str) -> Option<Self> {
         let read = |file: &str| {
             let bytes = std::fs::read(format!("/proc/{process}/{file}")).ok()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())

@@ -4,6 +4,7 @@
 //! before they answer), the order swapped every round. What counts is the median over the rounds
 //! of the ratio within a round: a machine that is busy for a while is busy for both.
 
+mod cluster;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use self::process::Process;
+use self::cluster::Cluster;
 use super::{
     Common, Workload, load,
     report::{Report, Usage},
@@ -27,6 +28,10 @@ pub(crate) struct CompareArgs {
     /// Times that each of the two runs.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Members of each; with several, the last figure is the time without a leader after one was
+    /// killed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]
+    members: u8,
     /// Keys written before the loads, and read by them.
     #[arg(long, default_value_t = 100_000)]
     keys: u64,
@@ -126,11 +131,11 @@ async fn session(
     binary: &Path,
 ) -> Result<Vec<(String, &'static str, f64)>> {
     let mut figures = Vec::new();
-    let mut server = Process::start(binary, &args.dir).await?;
+    let mut server = Cluster::start(binary, &args.dir, args.members.into()).await?;
     let fill = Workload::Fill { keys: args.keys, batch: 1 };
     let report = load::run(settings(common, args, &server, (256, 64)), fill).await?;
     check(&report)?;
-    let usage = Usage::of(Some(server.pid())).context("the server's memory")?;
+    let usage = Usage::of(&server.pids()).context("the server's memory")?;
     figures.push(("resident after fill".into(), "MiB", usage.resident_bytes as f64 / MIB));
     for Load { name, clients, conns, workload } in loads() {
         if args.loads.is_empty() || args.loads.iter().any(|wanted| wanted == name) {
@@ -143,23 +148,27 @@ async fn session(
             figures.push((format!("{name} server CPU"), "us", cpu));
         }
     }
-    let restart = server.restart().await?;
-    figures.push(("restart".into(), "s", restart.as_secs_f64()));
+    if args.members == 1 {
+        figures.push(("restart".into(), "s", server.restart().await?.as_secs_f64()));
+    } else {
+        let without = server.kill_leader().await?;
+        figures.push(("no leader after kill -9".into(), "s", without.as_secs_f64()));
+    }
     Ok(figures)
 }
 
 fn settings(
     common: &Common,
     args: &CompareArgs,
-    server: &Process,
+    server: &Cluster,
     (clients, conns): (usize, usize),
 ) -> Common {
     Common {
-        endpoints: vec![server.endpoint().to_owned()],
+        endpoints: server.endpoints(),
         clients,
         conns,
         key_space: args.keys,
-        server_pid: Some(server.pid()),
+        server_pid: server.pids(),
         seconds: Some(common.seconds.unwrap_or(5.0)),
         ..common.clone()
     }

@@ -1,4 +1,4 @@
-//! One server under comparison: started on free ports, asked whether it is there, stopped.
+//! One member under comparison: started, asked whether it is there, stopped or killed.
 #![expect(clippy::disallowed_methods, reason = "directories and processes of the bench's own")]
 
 use std::{
@@ -16,7 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A running server; killed, and its directory removed, when dropped.
+/// Who a member is, before it runs.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    pub(super) peer_url: String,
+}
+
+impl Name {
+    /// The `index`th member, on a free port.
+    pub(super) async fn on_a_free_port(index: usize) -> Result<Self> {
+        let peer_url = format!("http://127.0.0.1:{}", free_port().await?);
+        Ok(Self { name: format!("m{index}"), peer_url })
+    }
+}
+
+/// A running member; killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -27,34 +42,29 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `binary` on an empty directory and waits until it answers.
-    pub(super) async fn start(binary: &Path, dir: &Path) -> Result<Self> {
-        if dir.exists() {
-            bail!("{} is in the way: remove it, or name another --dir", dir.display());
-        }
+    /// Starts `binary` on an empty directory as one of `all`.
+    pub(super) async fn start(binary: &Path, dir: &Path, me: &Name, all: &[Name]) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-        let (client, peer) = (free_port().await?, free_port().await?);
-        let endpoint = format!("127.0.0.1:{client}");
-        let peer_url = format!("http://127.0.0.1:{peer}");
+        let endpoint = format!("127.0.0.1:{}", free_port().await?);
+        let Name { name, peer_url } = me;
+        let cluster: Vec<_> =
+            all.iter().map(|one| format!("{}={}", one.name, one.peer_url)).collect();
         let flags = vec![
+            format!("--name={name}"),
             format!("--data-dir={}", dir.join("data").display()),
             format!("--listen-client-urls=http://{endpoint}"),
             format!("--advertise-client-urls=http://{endpoint}"),
             format!("--listen-peer-urls={peer_url}"),
             format!("--initial-advertise-peer-urls={peer_url}"),
-            format!("--initial-cluster=default={peer_url}"),
+            format!("--initial-cluster={}", cluster.join(",")),
             // etcd's databases are larger than its default quota allows here.
             "--quota-backend-bytes=8000000000".to_owned(),
             "--logger=zap".to_owned(),
             "--log-level=error".to_owned(),
         ];
-        let child = spawn(binary, dir, &flags).inspect_err(|_| {
-            std::fs::remove_dir_all(dir).ok();
-        })?;
+        let child = spawn(binary, dir, &flags)?;
         let (binary, dir) = (binary.to_owned(), dir.to_owned());
-        let mut process = Self { child, binary, dir, flags, endpoint };
-        process.await_answer().await?;
-        Ok(process)
+        Ok(Self { child, binary, dir, flags, endpoint })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -74,8 +84,15 @@ impl Process {
         Ok(started.elapsed())
     }
 
+    /// Ends it with SIGKILL.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("killing a member")?;
+        self.child.wait().context("waiting for a killed member")?;
+        Ok(())
+    }
+
     /// Returns when a linearizable read is answered.
-    async fn await_answer(&mut self) -> Result<()> {
+    pub(super) async fn await_answer(&mut self) -> Result<()> {
         let options = ClientOptions {
             request_timeout: Some(Duration::from_secs(1)),
             ..ClientOptions::new([self.endpoint.clone()])
@@ -120,8 +137,6 @@ impl Drop for Process {
         // It may have ended by itself.
         self.child.kill().ok();
         self.child.wait().ok();
-        // What is left is the operator's to see, and in the way of the next run.
-        std::fs::remove_dir_all(&self.dir).ok();
     }
 }
 

@@ -50,15 +50,16 @@ impl Source for State {
         found.inspect_err(|error| self.halt_if_broken(error))
     }
 
-    fn pair_at(&self, key: &Bytes, revision: i64) -> Option<mvccpb::KeyValue> {
+    fn pair_at(&self, key: &Bytes, revision: i64) -> Result<Option<mvccpb::KeyValue>, Error> {
         let request = pb::RangeRequest { key: key.clone(), revision, ..Default::default() };
-        let plan = self.machine.read().mvcc.plan_range(&request).ok()?;
-        match plan.finish(&self.backend) {
-            Ok(found) => found.kvs.into_iter().next(),
-            Err(error) => {
-                self.halt_if_broken(&error);
-                None
+        let plan = self.machine.read().mvcc.plan_range(&request);
+        match plan.and_then(|plan| plan.finish(&self.backend)) {
+            Ok(found) => Ok(found.kvs.into_iter().next()),
+            Err(error) if error.fate() == Fate::Halt => {
+                self.halt.halt(&error);
+                Err(error)
             }
+            Err(_compacted) => Ok(None),
         }
     }
 

@@ -21,7 +21,11 @@ pub(crate) trait Source: Send + Sync + std::fmt::Debug {
     fn history(&self, from: i64, limits: HistoryLimits) -> Result<Vec<RevisionEvents>, Error>;
 
     /// The pair `key` at `revision`; nothing if there was none or it is compacted.
-    fn pair_at(&self, key: &Bytes, revision: i64) -> Option<mvccpb::KeyValue>;
+    ///
+    /// # Errors
+    /// One that must halt the member, which the source has seen to: it is not known whether there
+    /// was a pair, so nobody may be told that there was none.
+    fn pair_at(&self, key: &Bytes, revision: i64) -> Result<Option<mvccpb::KeyValue>, Error>;
 
     /// A response header with this revision.
     fn header_at(&self, revision: i64) -> pb::ResponseHeader;

@@ -16,7 +16,7 @@ use reseed_rt::buggify;
 use reseed_rt::chan::Sender;
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::feed::{Signal, Signals, StreamId};
 use super::hub::{Ask, Command};
@@ -110,7 +110,9 @@ impl Responses {
         match item {
             Item::Answer(response) => Ok(response),
             Item::Events { watch_id, wishes, delivery } => {
-                Ok(self.respond(watch_id, wishes, delivery).await)
+                let response = self.respond(watch_id, wishes, delivery).await;
+                // The member stops: what it cannot complete, it must not send.
+                response.map_err(|error| Status::new(Code::Unavailable, error.to_string()))
             }
         }
     }
@@ -126,26 +128,26 @@ impl Responses {
         watch_id: i64,
         wishes: Wishes,
         delivery: Delivery,
-    ) -> pb::WatchResponse {
+    ) -> Result<pb::WatchResponse, Error> {
         let Delivery { events, through, .. } = delivery;
         let mut events: Vec<_> = events.into_iter().map(Arc::unwrap_or_clone).collect();
         self.metrics.events_total.inc_by(u64::try_from(events.len()).unwrap_or(u64::MAX));
         if wishes.prev_kv {
-            self.look_up_previous(&mut events).await;
+            self.look_up_previous(&mut events).await.map_err(|_broken| Error::Stopped)?;
         }
         let header = Some(self.source.header_at(through));
         let response = pb::WatchResponse { header, watch_id, events, ..Default::default() };
         if !wishes.fragment {
-            return response;
+            return Ok(response);
         }
         self.parts.extend(fragments(response, self.fragment_bytes));
         let first = self.parts.pop_front().expect("a response has at least one part");
         probe::hit_if(!self.parts.is_empty(), Probe::WatchFragment);
-        first
+        Ok(first)
     }
 
     /// Adds the pairs that the events replaced; one that compaction has removed stays absent.
-    async fn look_up_previous(&self, events: &mut [mvccpb::Event]) {
+    async fn look_up_previous(&self, events: &mut [mvccpb::Event]) -> Result<(), Error> {
         for chunk in events.chunks_mut(LOOKUPS_PER_TURN) {
             for event in &mut *chunk {
                 let Some(kv) = &event.kv else { continue };
@@ -153,11 +155,12 @@ impl Responses {
                 if kv.create_revision == kv.mod_revision || is_first {
                     continue; // There was nothing before.
                 }
-                event.prev_kv = self.source.pair_at(&kv.key, kv.mod_revision - 1);
+                event.prev_kv = self.source.pair_at(&kv.key, kv.mod_revision - 1)?;
             }
             if chunk.len() == LOOKUPS_PER_TURN {
                 task::yield_now().await;
             }
         }
+        Ok(())
     }
 }

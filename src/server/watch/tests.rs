@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ use crate::metrics::Metrics;
 struct Store {
     history: Mutex<Vec<RevisionEvents>>,
     compacted: Mutex<i64>,
+    /// Previous pairs cannot be looked up.
+    unreadable: AtomicBool,
 }
 
 impl Source for Store {
@@ -55,15 +58,19 @@ impl Source for Store {
         Ok(within.cloned().collect())
     }
 
-    fn pair_at(&self, key: &Bytes, revision: i64) -> Option<KeyValue> {
+    fn pair_at(&self, key: &Bytes, revision: i64) -> Result<Option<KeyValue>, Error> {
+        if self.unreadable.load(Ordering::Relaxed) {
+            return Err(Error::Broken("as planned".into()));
+        }
         if revision < self.compact_revision() {
-            return None;
+            return Ok(None);
         }
         let history = self.history.lock();
         let before = history.iter().filter(|found| found.revision <= revision);
         let of_key = before.flat_map(|found| &found.events);
-        let last = of_key.filter(|e| e.kv.as_ref().is_some_and(|kv| kv.key == key)).last()?;
-        (last.r#type() == EventType::Put).then(|| last.kv.clone()).flatten()
+        let last = of_key.filter(|e| e.kv.as_ref().is_some_and(|kv| kv.key == key)).last();
+        let put = last.filter(|event| event.r#type() == EventType::Put);
+        Ok(put.and_then(|event| event.kv.clone()))
     }
 
     fn header_at(&self, revision: i64) -> pb::ResponseHeader {
@@ -102,7 +109,7 @@ impl Member {
     fn put(&mut self, key: &str, value_bytes: usize) -> i64 {
         let revision = self.store.revision() + 1;
         let key = Bytes::copy_from_slice(key.as_bytes());
-        let before = self.store.pair_at(&key, revision - 1);
+        let before = self.store.pair_at(&key, revision - 1).expect("it is readable");
         let kv = KeyValue {
             key,
             value: Bytes::from(vec![b'v'; value_bytes]),
@@ -293,6 +300,21 @@ fn previous_pairs_are_added_unless_compacted() {
     client.ask(Ask::Create(Create { start_revision: 3, wishes, ..watch("a") }));
     member.settle();
     check(&mut client, &["#0 @5 created", "#0 @5 +a:3 +a:4<3 -a:5<4"]);
+}
+
+#[test]
+fn a_stream_ends_rather_than_say_that_there_was_no_previous_pair() {
+    let mut member = Member::new();
+    member.put("a", 1);
+    member.put("a", 1);
+    let mut client = member.open();
+    let wishes = Wishes { prev_kv: true, fragment: false };
+    client.ask(Ask::Create(Create { start_revision: 3, wishes, ..watch("a") }));
+    member.settle();
+    assert!(client.read().expect("an answer").created);
+    member.store.unreadable.store(true, Ordering::Relaxed);
+    let next = client.responses.next().now_or_never().expect("an end");
+    assert_eq!(next.expect_err("an end").message(), Error::Stopped.to_string());
 }
 
 #[test]

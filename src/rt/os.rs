@@ -76,6 +76,10 @@ pub(crate) fn is_power_failure(_: &dyn std::any::Any) -> bool {
     false
 }
 
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 pub(crate) async fn yield_now() {
     tokio::task::yield_now().await;
 }
@@ -137,6 +141,10 @@ impl Listener {
 }
 
 pub(crate) type Stream = tokio::net::TcpStream;
+
+pub(crate) fn rehome(stream: Stream) -> io::Result<Stream> {
+    Stream::from_std(stream.into_std()?)
+}
 
 pub(crate) async fn connect(host_port: &str) -> io::Result<Stream> {
     let stream = tokio::net::TcpStream::connect(host_port).await?;

@@ -216,6 +216,10 @@ pub(crate) fn is_power_failure(panic: &dyn std::any::Any) -> bool {
         || panic.downcast_ref::<String>().is_some_and(|text| text == POWER_FAILURE)
 }
 
+pub(crate) fn cores() -> usize {
+    0
+}
+
 pub(crate) async fn yield_now() {
     madsim::task::yield_now().await;
 }
@@ -253,6 +257,11 @@ impl Listener {
 }
 
 pub(crate) type Stream = Box<dyn Duplex>;
+
+#[expect(clippy::unnecessary_wraps, reason = "as the real side's")]
+pub(crate) fn rehome(stream: Stream) -> io::Result<Stream> {
+    Ok(stream)
+}
 
 pub(crate) async fn connect(host_port: &str) -> io::Result<Stream> {
     world().connect(host_port).await

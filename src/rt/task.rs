@@ -116,6 +116,12 @@ pub fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
+/// Threads that can run at once; 0 in simulation, where there are none.
+#[must_use]
+pub fn cores() -> usize {
+    imp::cores()
+}
+
 /// Lets other tasks of this thread run.
 pub async fn yield_now() {
     imp::yield_now().await;

@@ -52,6 +52,13 @@ impl Listener {
 #[derive(Debug)]
 pub struct Stream(imp::Stream);
 
+impl Stream {
+    /// The same stream, told of readiness by the runtime this is called in.
+    pub(super) fn rehome(self) -> io::Result<Self> {
+        imp::rehome(self.0).map(Self)
+    }
+}
+
 /// Connects to `host:port`, resolving the name.
 ///
 /// # Errors

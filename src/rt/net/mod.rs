@@ -8,6 +8,7 @@
 mod channel;
 mod deadline;
 mod io;
+mod lanes;
 mod opened;
 mod serve;
 

@@ -1,7 +1,7 @@
 //! One port, gRPC and plain HTTP: the accept loop and the life of a connection.
 //!
 //! ```text
-//! accept --permit--> connection task: hyper (HTTP/1 or h2c) -> deadline -> service
+//! accept --permit--> lane: connection task: hyper (HTTP/1 or h2c) -> deadline -> service
 //!    | stop                | stop: GOAWAY, finish what runs
 //!    v                     v drain bound passed: dropped
 //!  closed              closed
@@ -35,12 +35,10 @@ pub use super::deadline::ServeBody;
 use super::{
     Exec, Listener, Stream, Timer,
     deadline::{Timed, requested},
+    lanes::Lanes,
     opened::Opened,
 };
-use crate::{
-    clock,
-    task::{self, Stop},
-};
+use crate::{clock, task::Stop};
 
 /// How long the loop waits after a failed accept: out of files passes only when one closes.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -48,6 +46,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// What a server of [`serve`] allows. The defaults suit a member's client port.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
+    /// Threads that serve, each its own connections; 0: the caller's runtime does.
+    pub threads: usize,
     /// Streams one HTTP/2 connection may have open; `None`: as many as it likes.
     pub streams_max: Option<u32>,
     /// Connections open at once; more wait in the listener's backlog.
@@ -71,6 +71,7 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
+            threads: 0,
             streams_max: None,
             connections_max: 16_384,
             header_bytes_max: 64 * 1024,
@@ -99,17 +100,23 @@ where
     let builder = Arc::new(builder(&options));
     let phase = Arc::new(Phase::default());
     let room = Arc::new(Semaphore::new(options.connections_max));
+    // Lives until every connection has ended.
+    let mut lanes = Lanes::start(options.threads);
     loop {
         let accepted = stop.run_until_cancelled(accept(&listener, &room)).await;
         let Some((stream, peer, permit)) = accepted else { break };
         tracing::trace!(%peer, "connection");
         let service = PerConnection { service: service.clone() };
-        let connection =
-            connection(builder.clone(), stream, service, phase.clone(), options.clone());
-        drop(task::spawn("connection", async move {
-            connection.await;
-            drop(permit);
-        }));
+        let (builder, phase, options) = (builder.clone(), phase.clone(), options.clone());
+        lanes
+            .run(async move {
+                match stream.rehome() {
+                    Ok(stream) => connection(builder, stream, service, phase, options).await,
+                    Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+                }
+                drop(permit);
+            })
+            .await;
     }
     drop(listener);
     phase.enter(Phase::DRAIN);

@@ -73,6 +73,7 @@ impl Listeners {
     pub(crate) fn serve(self, services: Services, published: &Stop, stop: &Stop) -> Vec<Task<()>> {
         let config = &services.state.config;
         let options = ServeOptions {
+            threads: task::cores(),
             streams_max: Some(config.max_concurrent_streams),
             keepalive_interval: Some(config.grpc_keepalive_interval),
             keepalive_timeout: config.grpc_keepalive_timeout,
@@ -95,6 +96,7 @@ impl Listeners {
                 served.await;
             })
         });
+        let options = ServeOptions { threads: 0, ..options.clone() };
         let metrics = self.metrics.into_iter().map(|listener| {
             task::spawn("metrics", serve(listener, pages.clone(), options.clone(), stop.clone()))
         });

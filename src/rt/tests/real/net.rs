@@ -86,7 +86,11 @@ impl tower::Service<Request<Incoming>> for Router {
         if request.uri().path().starts_with("/grpc.health.v1.Health/") {
             return Box::pin(self.0.call(request));
         }
-        let body = Body::new(http_body_util::Full::from("plain").map_err_never());
+        let said = match request.uri().path() {
+            "/thread" => format!("{:?}", std::thread::current().id()),
+            _ => "plain".to_owned(),
+        };
+        let body = Body::new(http_body_util::Full::from(said).map_err_never());
         Box::pin(async move { Ok(Response::new(body)) })
     }
 }
@@ -129,6 +133,16 @@ fn ask(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
+/// What one HTTP/1 request on a connection of its own is answered.
+async fn get(server: &Running, path: &str) -> String {
+    let mut plain = connect(&server.address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    plain.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    no_hang(plain.read_to_string(&mut answer)).await.expect("it answers and closes");
+    answer
+}
+
 async fn no_hang<T>(work: impl Future<Output = T>) -> T {
     clock::timeout(HANG, work).await.expect("this does not hang")
 }
@@ -141,12 +155,26 @@ async fn grpc_and_plain_http_share_a_port() {
         let answer = no_hang(client.check(ask(""))).await.expect("the service answers");
         assert_eq!(answer.get_ref().status, 1);
     }
-    let mut plain = connect(&server.address).await.expect("it listens");
-    let request = b"GET /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    plain.write_all(request).await.expect("it reads");
-    let mut answer = String::new();
-    no_hang(plain.read_to_string(&mut answer)).await.expect("it answers and closes");
+    let answer = get(&server, "/hello").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("plain"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_are_spread_over_the_threads_that_serve() {
+    let server = Running::start(ServeOptions { threads: 2, ..ServeOptions::default() }).await;
+    let mut threads = Vec::new();
+    for _ in 0..4 {
+        let answer = get(&server, "/thread").await;
+        threads.push(answer.rsplit("\r\n").next().expect("a body").to_owned());
+    }
+    assert!(threads[0] == threads[2] && threads[1] == threads[3], "in turn: {threads:?}");
+    assert_ne!(threads[0], threads[1]);
+    let here = format!("{:?}", std::thread::current().id());
+    assert!(!threads.contains(&here), "{here} only accepts: {threads:?}");
+    let mut client = server.client();
+    no_hang(client.check(ask(""))).await.expect("the service answers");
+    server.stop.cancel();
+    no_hang(server.server).await.expect("serving ends though a client is connected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,55 @@
+//! Threads that serve connections, each to its end on one of them.
+//!
+//! A runtime of several threads passes work around: each turn of the reactor wakes another thread
+//! to take some of it, which for requests of a few microseconds costs more than it saves. Here a
+//! connection, its requests and their timers stay where they are, and the only way between threads
+//! is what the requests themselves wait for. A request that computes for long holds up those of its
+//! lane, and nothing else of the member.
+
+use std::future::Future;
+
+use futures::future::{BoxFuture, FutureExt as _};
+
+use crate::{
+    chan::{self, Sender},
+    task,
+};
+
+/// Connections handed to a lane that it has not taken yet.
+const WAITING_MAX: usize = 64;
+
+/// The lanes, taken in turn. Dropped, each ends, and with it what it still runs.
+pub(super) struct Lanes {
+    queues: Vec<Sender<BoxFuture<'static, ()>>>,
+    next: usize,
+}
+
+impl Lanes {
+    /// Starts `threads` lanes; with none, connections are tasks of whoever hands them over.
+    pub(super) fn start(threads: usize) -> Self {
+        Self { queues: (0..threads).map(|_| start()).collect(), next: 0 }
+    }
+
+    /// Runs a connection on the next lane.
+    pub(super) async fn run(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+        self.next = (self.next + 1) % self.queues.len().max(1);
+        let Some(queue) = self.queues.get(self.next) else {
+            drop(task::spawn("connection", connection));
+            return;
+        };
+        let handed_over = queue.send(connection.boxed()).await;
+        assert!(handed_over.is_ok(), "a lane ends with its queue only");
+    }
+}
+
+fn start() -> Sender<BoxFuture<'static, ()>> {
+    let (queue, mut waiting) = chan::bounded("lane", WAITING_MAX);
+    drop(task::spawn_thread("serve", move || {
+        Box::pin(async move {
+            while let Some(connection) = waiting.recv().await {
+                drop(task::spawn("connection", connection));
+            }
+        })
+    }));
+    queue
+}

@@ -59,6 +59,12 @@ pub enum Error {
     /// The server ended the watch.
     #[error("{0}")]
     WatchCanceled(String),
+    /// The session's lease is gone, or must be believed to be.
+    #[error("the session is lost")]
+    SessionLost,
+    /// Somebody else leads the election, or nobody does.
+    #[error("election: not leader")]
+    NotLeader,
     /// The client was dropped.
     #[error("the client is closed")]
     Closed,
@@ -73,6 +79,9 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Endpoint { .. } | Self::Closed => false,
             Self::WatchCompacted { .. } | Self::WatchCanceled(_) => false,
+            Self::NotLeader => false,
+            // It may have been lost while something was under way.
+            Self::SessionLost => true,
             Self::Broken { .. } | Self::Timeout => true,
             Self::Etcd(reseed_core::error::Error::TooManyRequests) => false,
             Self::Etcd(_) | Self::Status { .. } => is_ambiguous(self.code()),
@@ -90,6 +99,7 @@ impl Error {
             Self::Endpoint { .. } => Code::InvalidArgument,
             Self::WatchCompacted { .. } => Code::OutOfRange,
             Self::WatchCanceled(_) | Self::Closed => Code::Cancelled,
+            Self::SessionLost | Self::NotLeader => Code::FailedPrecondition,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! broken stream by opening another one. It ends when the lease is gone, which is an answer and
 //! not an error.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use reseed_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
@@ -112,16 +112,27 @@ impl KeepAlive {
     /// # Errors
     /// Any [`Error`]; the next call opens another stream, at another endpoint if this one is gone.
     pub async fn renew(&mut self) -> Result<LeaseKeepAliveResponse, Error> {
-        match self.client.request_timeout {
-            None => self.renew_untimed().await,
-            Some(limit) => match clock::timeout(limit, self.renew_untimed()).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    self.abandon();
-                    Err(Error::Timeout)
-                }
-            },
-        }
+        let Some(observer) = self.client.observer.clone() else {
+            return self.renew_in_time().await;
+        };
+        let name = observer.asked(&LeaseKeepAliveRequest { id: self.id });
+        let outcome = self.renew_in_time().await;
+        observer.answered(name, outcome.as_ref().map(|answer| answer as &dyn Any));
+        outcome
+    }
+
+    async fn renew_in_time(&mut self) -> Result<LeaseKeepAliveResponse, Error> {
+        let Some(limit) = self.client.request_timeout else {
+            return self.renew_untimed().await;
+        };
+        clock::timeout(limit, self.renew_untimed()).await.unwrap_or_else(|_| {
+            // A peer that lost power says nothing for ever: not even that the connection is gone.
+            let silent = self.open.take().map(|open| open.connection);
+            let silent = silent.unwrap_or_else(|| self.client.channel.pick());
+            silent.forget();
+            self.client.channel.avoid(&silent);
+            Err(Error::Timeout)
+        })
     }
 
     /// Renews at a third of the TTL, telling `each` of every answer, until the lease is gone

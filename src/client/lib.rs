@@ -21,7 +21,7 @@
 //!
 //! Read in this order: [`op`] (what to ask), `connection` (one endpoint), `channel` (several),
 //! [`retry`] (again or not), then the services: `kv`, [`watch`], [`lease`], [`maintenance`],
-//! `cluster`.
+//! `cluster`; and what is built from them: [`recipe`].
 
 mod channel;
 mod cluster;
@@ -30,7 +30,9 @@ mod error;
 mod kv;
 pub mod lease;
 pub mod maintenance;
+mod observe;
 pub mod op;
+pub mod recipe;
 pub mod retry;
 pub mod watch;
 
@@ -40,6 +42,7 @@ use crate::{channel::Channel, watch::Hub};
 pub use crate::{
     connection::Connection,
     error::Error,
+    observe::Observer,
     op::{Compare, Delete, Get, Op, Put, Txn},
     watch::{Watch, WatchEvents, Watcher},
 };
@@ -78,6 +81,7 @@ impl ClientOptions {
 pub struct Client {
     channel: Arc<Channel>,
     hub: Arc<Hub>,
+    observer: Option<Arc<dyn Observer>>,
     request_timeout: Option<Duration>,
 }
 
@@ -89,13 +93,19 @@ impl Client {
     pub fn connect(options: ClientOptions) -> Result<Self, Error> {
         let channel = Arc::new(Channel::new(&options)?);
         let hub = Arc::new(Hub::new(Arc::clone(&channel)));
-        Ok(Self { channel, hub, request_timeout: options.request_timeout })
+        Ok(Self { channel, hub, observer: None, request_timeout: options.request_timeout })
     }
 
     /// The same client with another limit on how long a unary request may take.
     #[must_use]
     pub fn with_timeout(&self, limit: Option<Duration>) -> Self {
         Self { request_timeout: limit, ..self.clone() }
+    }
+
+    /// The same client, with somebody who is told of every request.
+    #[must_use]
+    pub fn observed(&self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self.clone() }
     }
 
     /// The connection now preferred, for use with the generated stubs of `reseed_proto`: no

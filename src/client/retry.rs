@@ -12,7 +12,7 @@
 //! jitter so that many clients do not return at the same instant. The request's deadline bounds
 //! it all and travels in `grpc-timeout`, so that the server stops when the client has.
 
-use std::{future::Future, time::Duration};
+use std::{any::Any, future::Future, time::Duration};
 
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::{clock, rng};
@@ -39,6 +39,27 @@ pub(crate) enum Twice {
 impl Client {
     /// Carries out one unary request under the client's limits.
     pub(crate) async fn unary<Req, Res, F, Fut>(
+        &self,
+        twice: Twice,
+        message: Req,
+        call: F,
+    ) -> Result<Res, Error>
+    where
+        Req: Clone + 'static,
+        Res: 'static,
+        F: Fn(Connection, Request<Req>) -> Fut,
+        Fut: Future<Output = Result<Response<Res>, Status>>,
+    {
+        let Some(observer) = &self.observer else {
+            return self.in_time(twice, message, call).await;
+        };
+        let name = observer.asked(&message);
+        let outcome = self.in_time(twice, message, call).await;
+        observer.answered(name, outcome.as_ref().map(|answer| answer as &dyn Any));
+        outcome
+    }
+
+    async fn in_time<Req, Res, F, Fut>(
         &self,
         twice: Twice,
         message: Req,
@@ -143,14 +164,29 @@ impl Backoff {
         self.tried >= Self::ATTEMPTS_MAX
     }
 
+    /// How many endpoints make a round.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.endpoints
+    }
+
     /// Returns when the next attempt is due: at once while endpoints are left in this round.
     pub(crate) async fn pause(&mut self) {
-        self.tried += 1;
-        if self.tried.is_multiple_of(self.endpoints) {
-            let percent = u32::try_from(rng::u64() % 21).unwrap_or(0) + 90;
-            clock::sleep(self.next * percent / 100).await;
-            self.next = (self.next * 2).min(PAUSE_MAX);
+        let pause = self.next_pause();
+        if !pause.is_zero() {
+            clock::sleep(pause).await;
         }
+    }
+
+    /// How long to wait before the next attempt.
+    pub(crate) fn next_pause(&mut self) -> Duration {
+        self.tried += 1;
+        if !self.tried.is_multiple_of(self.endpoints) {
+            return Duration::ZERO;
+        }
+        let percent = u32::try_from(rng::u64() % 21).unwrap_or(0) + 90;
+        let pause = self.next * percent / 100;
+        self.next = (self.next * 2).min(PAUSE_MAX);
+        pause
     }
 }
 

@@ -95,6 +95,7 @@ catalogue! {
     CloseSilencesOthers: "watch", None, "Stops publishing when any stream closes.";
     DeletesLackPrevious: "watch", None, "Sends no previous pair with deletes.";
     RoomMissed: "watch", None, "Misses that a slow watcher has room again.";
+    StalledLeaderHolds: "raft", Some(13527), "Sends heartbeats while its disk stands still.";
     VoteForgotten: "raft", None, "Writes its term, but not for whom it voted.";
     HardStateWithEntries: "raft", None, "Writes term and vote only together with entries.";
     AppendAnsweredEarly: "raft", None, "Answers the leader before the entries are synced.";
@@ -123,6 +124,8 @@ catalogue! {
     ClientDeniesSending: "client", None, "Says of a request that broke off: never sent.";
     ClientResumesTooLate: "client", None, "Resumes a watch one revision too late.";
     ClientSkipsWhenLagging: "client", None, "Counts what a full queue refused as delivered.";
+    LockWaitsForOneOnly: "client", None, "Takes the lock when the one before it in the queue goes.";
+    ObserverGoesBack: "client", None, "Believes any member's memory who leads an election.";
 }
 
 #[cfg(feature = "armed")]

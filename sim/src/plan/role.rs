@@ -27,9 +27,9 @@ pub enum Role {
     SlowWatcher,
     /// Grants, renews, revokes leases and lets them expire; attaches keys.
     Lease,
-    /// Takes and gives back locks made of leases and transactions.
+    /// Takes and gives back locks of the client crate's recipes.
     Lock,
-    /// Campaigns, proclaims, observes and resigns.
+    /// Campaigns, proclaims, observes and resigns, by the client crate's recipes.
     Election,
     /// Compacts, defragments, hashes, takes snapshots, asks for status.
     Maintenance,

@@ -9,20 +9,16 @@ use std::time::Duration;
 
 use futures::future;
 use rand::RngExt;
-use reseed_client::{Client as Library, ClientOptions, Error, Watcher};
+use reseed_client::{Client as Library, Error, Watcher};
 use reseed_rt::clock;
 
 use super::{
     Desk, Part,
-    client::endpoint,
-    refusal,
+    ear::{self, member},
     register::Register,
     translate::{self, Wire},
 };
-use crate::history::{Change, Request, Response, SOME_MEMBER, WatchId, WatchSpec, WatchStep, What};
-
-/// etcd carries out the write that finds the quota exceeded, and then says so.
-const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+use crate::history::{Change, Request, Response, WatchId, WatchSpec, WatchStep, What};
 
 /// Between two watches, and between two looks whether the load is over.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -31,13 +27,7 @@ const NAP_MAX: Duration = Duration::from_secs(4);
 
 /// Asks and watches until the load is over.
 pub(super) async fn run(desk: Desk) {
-    let endpoints: Vec<String> = (0..desk.members).map(endpoint).collect();
-    let options = ClientOptions {
-        request_timeout: Some(desk.load.answer_max),
-        dial_timeout: Duration::from_secs(2),
-        ..ClientOptions::new(endpoints)
-    };
-    let Ok(library) = Library::connect(options) else { return };
+    let Some(library) = ear::library(&desk) else { return };
     future::join(ask(&library, desk.clone()), watch(&library, desk)).await;
 }
 
@@ -53,10 +43,7 @@ async fn ask(library: &Library, mut desk: Desk) {
                 register.learn(&request, &response);
                 What::Ok { op, response }
             }
-            Err(error) if refusal::has_no_effect(&request) || is_certain(&error) => {
-                What::Fail { op, error: error.to_string() }
-            }
-            Err(error) => What::Unknown { op, error: error.to_string() },
+            Err(error) => ear::failed(op, &request, &error),
         };
         desk.scribe.note(what);
         desk.think().await;
@@ -126,15 +113,6 @@ async fn follow(
         }
     }
     None
-}
-
-/// The client chooses the member itself.
-fn member(desk: &Desk) -> u32 {
-    if desk.members == 1 { 0 } else { SOME_MEMBER }
-}
-
-fn is_certain(error: &Error) -> bool {
-    !error.may_have_happened() && error.to_string() != NO_SPACE
 }
 
 async fn send(library: &Library, request: &Request) -> Result<Response, Error> {

@@ -1,70 +1,69 @@
-//! Locks made of leases and transactions, with writes that are fenced by the lock's key.
+//! Locks of the client crate's recipes, with writes that are fenced by the lock's key.
 
 use std::time::Duration;
 
 use rand::RngExt;
+use reseed_client::{
+    Client as Library, Put, Txn,
+    recipe::{Mutex, Session},
+};
 
 use super::{
-    Client, Desk, say,
-    session::{Place, Session, was_fenced_off},
+    Desk, ear,
+    session::{self, Ending},
     values::Values,
 };
-use crate::history::{LockStep, Request, request::Txn};
+use crate::history::LockStep;
 
 /// Locks in use.
 const LOCKS: u32 = 2;
 /// How long a client queues before it gives up.
 const QUEUE_MAX: Duration = Duration::from_secs(20);
-/// How long a lock is held at most.
+/// How long a lock is held at most, from write to write.
 const HOLD_MAX: Duration = Duration::from_millis(2500);
 
 /// Takes locks and gives them back until the load is over.
 pub(super) async fn run(mut desk: Desk) {
-    let (mut client, mut values) = (desk.client(), desk.values());
+    let Some(library) = ear::heard_library(&desk) else { return };
+    let mut values = desk.values();
     while desk.board.is_loading() {
-        once(&mut desk, &mut client, &mut values).await;
+        once(&mut desk, &library, &mut values).await;
         desk.think().await;
     }
 }
 
-async fn once(desk: &mut Desk, client: &mut Client, values: &mut Values) {
+async fn once(desk: &mut Desk, library: &Library, values: &mut Values) {
     let lock = format!("lock/{}", desk.rng.random_range(0..LOCKS));
-    let ttl_secs = desk.rng.random_range(2..=desk.load.lease_ttl_secs_max.max(2));
-    let ttl_secs = i64::try_from(ttl_secs).unwrap_or(i64::MAX);
-    let Some(mut session) = Session::begin(client, ttl_secs).await else { return };
-    let queued = session.queue(client, &format!("{lock}/"), values.tag()).await;
-    let Some(place) = queued else { return };
-    if !session.wait_for_turn(desk, client, &place, QUEUE_MAX).await {
-        return session.leave(client, &place, desk.rng.random()).await;
+    let Some(session) = session::begin(desk, library).await else { return };
+    let mut mutex = Mutex::new(&session, &lock);
+    if let Some(Ok(token)) = session::patiently(desk, QUEUE_MAX, mutex.lock()).await {
+        session::note_acquired(desk, &lock, mutex.key(), (token, session.lease()));
+        hold(desk, &session, &mutex, values).await;
+        if !session.is_alive() {
+            return desk.scribe.note_lock(&lock, LockStep::Lost);
+        }
+        // Said before it is done: whoever gets it next may be faster than the answer.
+        desk.scribe.note_lock(&lock, LockStep::Released);
     }
-    session.note_acquired(desk, &lock, &place);
-    hold(desk, client, &mut session, &place, values).await;
-    if !session.is_believed() {
-        return desk.scribe.note_lock(&lock, LockStep::Lost);
+    match session::ending(desk) {
+        // What does not work is left to the lease.
+        Ending::Leave => drop(mutex.unlock().await),
+        Ending::End => drop(session.end().await),
+        Ending::Vanish => {}
     }
-    // Said before it is done: whoever gets it next may be faster than the answer.
-    desk.scribe.note_lock(&lock, LockStep::Released);
-    session.leave(client, &place, desk.rng.random()).await;
 }
 
 /// Works under the lock: writes that only its holder may make.
-async fn hold(
-    desk: &mut Desk,
-    client: &mut Client,
-    session: &mut Session,
-    place: &Place,
-    values: &mut Values,
-) {
+async fn hold(desk: &mut Desk, session: &Session, mutex: &Mutex, values: &mut Values) {
     for _ in 0..desk.rng.random_range(1..4) {
-        let fenced = Txn {
-            compare: vec![say::created_at(&place.key, place.token)],
-            then: vec![say::put("guarded/by-lock", values.tag()).into()],
-            otherwise: vec![],
-        };
-        let answer = client.ask_within(Request::Txn(fenced), session.patience()).await;
-        if was_fenced_off(&answer) || !session.is_believed() {
+        let put = Put::new("guarded/by-lock", values.tag());
+        let fenced = Txn::new().when(mutex.fence()).then([put]);
+        let patient = session.client().with_timeout(session::patience(session));
+        let answer = patient.txn(fenced).await;
+        let was_fenced_off = answer.is_ok_and(|answer| !answer.succeeded);
+        if was_fenced_off || !session.is_alive() {
             return;
         }
-        session.pass(client, HOLD_MAX.mul_f64(desk.rng.random())).await;
+        session::pass(session, HOLD_MAX.mul_f64(desk.rng.random())).await;
     }
 }

@@ -9,7 +9,8 @@
 //! - `watch`: streams of watches; `values`: values nobody else writes, keys by skew.
 //!
 //! Clients speak through generated stubs and not through our client crate, because what that one
-//! retries or hides is not the server's doing; [`Role::Library`] alone is there to test it.
+//! retries or hides is not the server's doing; [`Role::Library`], [`Role::Lock`] and
+//! [`Role::Election`] are there to test it too, the latter two with an `ear` at its requests.
 //! Nothing here knows the simulator: time, chance and sockets come from `rt`, and a [`Scene`] tells
 //! the true time.
 
@@ -19,6 +20,7 @@ mod bank;
 mod board;
 mod client;
 pub mod coverage;
+mod ear;
 mod election;
 mod explorer;
 mod kubernetes;

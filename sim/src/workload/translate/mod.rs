@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+pub(super) mod heard;
 mod watch;
 
 use bytes::Bytes;

@@ -10,11 +10,11 @@
 //! Log matching follows for all entries that matter, those that are applied. The judge is pure: who
 //! saw what goes in, violations come out. It also knows who leads, which faults by rank ask.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use reseed_server::Sight;
 
-use crate::check::Violation;
+use crate::{check::Violation, pace::Pace};
 
 /// Violations kept.
 const KEPT_MAX: usize = 20;
@@ -30,6 +30,8 @@ pub struct Consensus {
     applied: BTreeMap<u64, (u64, u32)>,
     /// Last applied index of each member, by its number, in its present life.
     reached: BTreeMap<u32, u64>,
+    /// How fast the cluster commits.
+    pub pace: Pace,
     violations: Vec<Violation>,
 }
 
@@ -39,8 +41,11 @@ impl Consensus {
         self.reached.remove(&number);
     }
 
-    /// Member `number`, whose id is `id`, shows something.
-    pub fn sees(&mut self, number: u32, id: u64, sight: Sight) {
+    /// Member `number`, whose id is `id`, shows something `now`.
+    pub fn sees(&mut self, (number, id): (u32, u64), sight: Sight, now: Duration) {
+        if let Sight::Place { committed, .. } = sight {
+            self.pace.sees(committed, now);
+        }
         match sight {
             Sight::Place { term, leader, last, .. } if leader == id => {
                 self.leads(number, id, term, last);
@@ -127,7 +132,7 @@ mod tests {
     fn classes(seen: &[(u32, Sight)]) -> Vec<String> {
         let mut judge = Consensus::default();
         for (number, sight) in seen {
-            judge.sees(*number, u64::from(*number) + 100, *sight);
+            judge.sees((*number, u64::from(*number) + 100), *sight, Duration::ZERO);
         }
         judge.take().into_iter().map(|one| one.class).collect()
     }
@@ -165,11 +170,11 @@ mod tests {
     #[test]
     fn a_restart_may_apply_again_and_the_newest_leader_counts() {
         let mut judge = Consensus::default();
-        judge.sees(1, 101, applied(1, 1, 7));
+        judge.sees((1, 101), applied(1, 1, 7), Duration::ZERO);
         judge.boots(1);
-        judge.sees(1, 101, applied(1, 1, 7));
-        judge.sees(2, 102, place(4, 102, 1));
-        judge.sees(1, 101, place(3, 101, 1));
+        judge.sees((1, 101), applied(1, 1, 7), Duration::ZERO);
+        judge.sees((2, 102), place(4, 102, 1), Duration::ZERO);
+        judge.sees((1, 101), place(3, 101, 1), Duration::ZERO);
         assert_eq!(judge.leader(), Some(2));
         assert!(judge.take().is_empty());
     }

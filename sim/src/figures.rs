@@ -23,6 +23,9 @@ pub struct Figures {
     pub revision: i64,
     /// Crashes of members.
     pub crashes: u64,
+    /// The longest time in which nothing was committed, percent of the election timeout; of several
+    /// runs, the longest of all.
+    pub standstill_percent: u64,
     /// Syncs of the disks.
     pub syncs: u64,
     /// Segments on the network.
@@ -46,6 +49,7 @@ impl Figures {
         self.watched += other.watched;
         self.revision += other.revision;
         self.crashes += other.crashes;
+        self.standstill_percent = self.standstill_percent.max(other.standstill_percent);
         self.syncs += other.syncs;
         self.segments += other.segments;
         for (mine, others) in [

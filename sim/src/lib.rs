@@ -31,6 +31,7 @@ pub mod fingerprint;
 pub mod fleet;
 pub mod history;
 pub mod judge;
+pub mod pace;
 pub mod plan;
 pub mod report;
 pub mod signature;

@@ -73,6 +73,8 @@ fn totals(summary: &Summary) -> String {
     row("operations unknown", figures.unknown as f64, None);
     row("changes watched", figures.watched as f64, Some(rate(figures.watched as f64)));
     row("crashes", figures.crashes as f64, None);
+    let still = figures.standstill_percent as f64;
+    row("longest without a commit, % of an election timeout", still, None);
     let bitten: u64 = figures.fired.values().sum();
     row("faults that bit", bitten as f64, Some(rate(bitten as f64)));
     row("request field/class pairs sent", figures.coverage.len() as f64, None);

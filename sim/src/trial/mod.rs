@@ -43,6 +43,9 @@ const HEALED_MAX: Duration = Duration::from_secs(60);
 /// A lease that nobody renews is gone so long after its time, besides what elections cost.
 const LEASE_LATE_MAX: Duration = Duration::from_secs(10);
 
+/// What an election takes besides time-outs: two rounds of messages, each with a sync, and a write.
+const ELECTION_MAX: Duration = Duration::from_millis(500);
+
 /// The shortest lease there is, whatever the timers.
 const LEASE_TTL_LEAST: Duration = Duration::from_secs(2);
 
@@ -74,8 +77,8 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let plan = Arc::new(plan);
     let board = Board::default();
     let judge = member::Judge::default();
-    let joining = member::founders(&plan);
-    let members = member::boot_all(&room, &plan, &judge, &joining);
+    let roster = member::founders(&plan);
+    let members = member::boot_all(&room, &plan, &judge, &roster);
     observe(&room, &members, &recorder);
     let crowd = crowd::Crowd::new(room.clone(), recorder.clone(), board.clone(), plan.clone());
     let clients = crowd.begin();
@@ -85,13 +88,14 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
         .led(move || room_lock(&leads).leader());
     let cast = match plan.members {
         1 => cast,
-        _ => cast.operated(crowd.staff("operator").0, joining),
+        _ => cast.operated(crowd.staff("operator").0, roster),
     };
 
     let faults = nemesis::inflict(&plan.faults, &cast);
     let load = async {
         time::sleep(plan.load.lasting).await;
         board.end_load();
+        room_lock(&judge).pace.end(room.elapsed());
     };
     let (inflicted, ()) = futures::future::join(faults, load).await;
     inflicted.expect("a plan names machines that there are");
@@ -107,6 +111,8 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     }
     violations.extend(room_lock(&judge).take());
     violations.extend(settled.violations);
+    let standstill = room_lock(&judge).pace.longest();
+    violations.extend(stands_still(&plan, standstill));
     violations.extend(board.complaints());
     let mut figures = tally::of_world(&room, &cast);
     violations.extend(errors::unexplained(&errors::take(), &figures.fired));
@@ -114,9 +120,29 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     for (cell, times) in board.all_sent() {
         *figures.coverage.entry(cell).or_default() += times;
     }
+    let percent = standstill.0.as_millis() * 100 / plan.knobs.election_timeout.as_millis().max(1);
+    figures.standstill_percent = u64::try_from(percent).unwrap_or(u64::MAX);
     figures.revision = settled.audit.as_ref().map_or(0, |audit| audit.revision);
     recorder.give_back(history);
     Trial { violations, undecided, audit: settled.audit, rules, figures }
+}
+
+/// What is wrong with a cluster that committed nothing for so long, from then on.
+fn stands_still(plan: &Plan, (lasting, from): (Duration, Duration)) -> Option<Violation> {
+    let elections = plan.limits.standstill_elections?;
+    let most = plan.knobs.election_timeout * elections + ELECTION_MAX;
+    let story = || {
+        let timeout = plan.knobs.election_timeout;
+        format!(
+            "nothing is committed for {lasting:?} from {from:?} on; {elections} election timeouts \
+             of {timeout:?} and {ELECTION_MAX:?} are allowed"
+        )
+    };
+    (lasting > most).then(|| Violation {
+        class: "live.standstill".to_owned(),
+        story: story(),
+        ops: Vec::new(),
+    })
 }
 
 /// Sets up the room as the plan wants it.

@@ -413,7 +413,19 @@ impl Driver {
         if buggify::point("raft.slow_sync") {
             clock::sleep(self.tick / 2).await;
         }
+        if planted::on(Bug::StalledLeaderHolds) {
+            return self.settle_with_heartbeats().await;
+        }
         disk::settle().await;
+        Ok(())
+    }
+
+    /// A bug on purpose: whoever leads goes on as if its disk did.
+    async fn settle_with_heartbeats(&mut self) -> Result<(), DriverError> {
+        let mut settled = Box::pin(disk::settle());
+        while clock::timeout(self.tick, &mut settled).await.is_err() {
+            self.send(self.node.heartbeats());
+        }
         Ok(())
     }
 

@@ -166,6 +166,16 @@ impl Node {
         self.is_leader().then(|| progress.map(|(id, one)| (*id, one.matched)).collect())
     }
 
+    /// Heartbeats to everybody, if this member leads: of use to a bug on purpose only.
+    pub(crate) fn heartbeats(&self) -> Vec<Message> {
+        let (from, term) = (self.id(), self.term());
+        let others = self.raw.raft.prs().iter().filter(|(id, _)| self.is_leader() && **id != from);
+        let msg_type = MessageType::MsgHeartbeat as i32;
+        others
+            .map(|(to, _)| Message { msg_type, to: *to, from, term, ..Message::default() })
+            .collect()
+    }
+
     /// Takes a message from another member.
     ///
     /// Raft ignores what comes from strangers or from before this member's term; that is no error

@@ -21,10 +21,13 @@ use crate::{check::Violation, figures::Counts};
 const LINES_MAX: usize = 100;
 
 /// Beginnings of lines, and the faults any of which explains them.
-const EXPLAINED: &[(&str, &[&str])] = &[(
-    "the member stops",
-    &["sync_error", "read_error", "write_error", "disk_full", "bit_rot", "misdirected_write"],
-)];
+const EXPLAINED: &[(&str, &[&str])] = &[
+    (
+        "the member stops",
+        &["sync_error", "read_error", "write_error", "disk_full", "bit_rot", "misdirected_write"],
+    ),
+    ("the backend cannot be used", &["bit_rot", "misdirected_write"]),
+];
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

@@ -1,6 +1,6 @@
-//! Faults that need several members.
+//! Faults that need several members, and leave it at that.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
 use madsim::time;
@@ -11,7 +11,6 @@ use crate::{
         fault::FaultKind,
         whom::{self, Gap, Shape},
     },
-    workload::{Operator, peer_url},
     world::{
         Room,
         net::{Crash, Trouble, Who},
@@ -45,37 +44,7 @@ pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
                 }
             }
         }
-        FaultKind::Rejoin { member, learner } => {
-            rejoin(cast.number(member), learner, cast, room).await
-        }
         ref other => unreachable!("{} is not a fault of a cluster", other.name()),
-    }
-}
-
-/// A member loses its disk for good; whoever runs the cluster does what its book says.
-async fn rejoin(number: u32, learner: bool, cast: &Cast, room: &Room) {
-    let _one_at_a_time = cast.changing.lock().await;
-    let Some((machine, joining)) = &cast.operator else { return };
-    let member = &cast.members[number as usize];
-    if !member.is_up() || cast.members.len() < 3 {
-        return;
-    }
-    member.kill(Crash::Power);
-    room.count("rejoin");
-    let operator = Operator { members: u32::try_from(cast.members.len()).unwrap_or(u32::MAX) };
-    let url = peer_url(number);
-    let removed = url.clone();
-    let done = machine.spawn(async move {
-        operator.remove(number, &removed).await;
-        operator.add(number, &removed, learner).await;
-    });
-    done.await.expect("the operator's machine does not fail");
-    room.with_drives(|drives| drives.drive(member.id()).wipe());
-    joining[number as usize].store(true, Ordering::Relaxed);
-    member.restart();
-    if learner {
-        let promoted = machine.spawn(async move { operator.promote(number, &url).await });
-        promoted.await.expect("the operator's machine does not fail");
     }
 }
 

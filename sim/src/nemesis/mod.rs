@@ -9,22 +9,27 @@
 //! What is counted, and when, is the world's business ([`Room::fired`]). What a member may do after
 //! which fault is docs/faults.md; [`allowed`] says it of a member at present.
 //!
-//! A file per family: `process`, `disk`, `net`, `cluster`, `clock`.
+//! A file per family: `process`, `disk`, `net`, `cluster`, `membership`, `clock`; `roster` is the
+//! book that whoever changes the membership keeps.
 
 mod clock;
 mod cluster;
 mod disk;
+mod membership;
 mod net;
 mod process;
+mod roster;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use madsim::time;
+
+pub use self::roster::Roster;
 
 use crate::{
     plan::{
@@ -43,9 +48,6 @@ pub type Replace = dyn Fn(u32) -> Machine + Send + Sync;
 /// Tells the number of the member that leads, or led last; nobody has at first.
 pub type Leads = dyn Fn() -> Option<u32> + Send + Sync;
 
-/// By member: does it start as part of a running cluster? Not at first.
-pub type Joining = Arc<Vec<AtomicBool>>;
-
 /// Whom faults can happen to. Clones share the clients.
 #[derive(Clone)]
 pub struct Cast {
@@ -53,8 +55,8 @@ pub struct Cast {
     clients: Arc<Mutex<BTreeMap<u32, Machine>>>,
     replace: Arc<Replace>,
     leads: Arc<Leads>,
-    /// Who changes the membership, its machine, and who has joined a running cluster.
-    operator: Option<(Machine, Joining)>,
+    /// The machine of whoever changes the membership, and its book.
+    operator: Option<(Machine, Roster)>,
     /// One change of the membership at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -86,11 +88,10 @@ impl Cast {
         Self { leads: Arc::new(leads), ..self }
     }
 
-    /// The same, with a machine for whoever changes the membership. `joining` knows which members
-    /// start as part of a running cluster from then on.
+    /// The same, with a machine for whoever changes the membership, and its book.
     #[must_use]
-    pub fn operated(self, machine: Machine, joining: Joining) -> Self {
-        Self { operator: Some((machine, joining)), ..self }
+    pub fn operated(self, machine: Machine, roster: Roster) -> Self {
+        Self { operator: Some((machine, roster)), ..self }
     }
 
     /// The number of the member that `whom` means now. Nobody has led yet: the first leads.
@@ -147,9 +148,13 @@ impl Cast {
             | FaultKind::HalfOpen { host: one }
             | FaultKind::SlowReader { host: one, .. } => host(*one),
             FaultKind::SilentDeath { client: number } => client(*number),
-            FaultKind::RollingRestart { .. } => Ok(()),
+            FaultKind::RollingRestart { .. }
+            | FaultKind::Grow { .. }
+            | FaultKind::LostMajority { .. } => Ok(()),
             FaultKind::Partition { member: number, .. }
             | FaultKind::Rejoin { member: number, .. }
+            | FaultKind::Shrink { member: number }
+            | FaultKind::Readdress { member: number }
             | FaultKind::Blackout { member: number, .. }
             | FaultKind::PowerAtDiskOp { member: number, .. }
             | FaultKind::PowerAtAwait { member: number, .. }
@@ -232,8 +237,12 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
         }
         FaultKind::Partition { .. }
         | FaultKind::Blackout { .. }
-        | FaultKind::RollingRestart { .. }
-        | FaultKind::Rejoin { .. } => cluster::inflict(fault, cast, room).await,
+        | FaultKind::RollingRestart { .. } => cluster::inflict(fault, cast, room).await,
+        FaultKind::Rejoin { .. }
+        | FaultKind::Grow { .. }
+        | FaultKind::Shrink { .. }
+        | FaultKind::Readdress { .. }
+        | FaultKind::LostMajority { .. } => membership::inflict(fault, cast, room).await,
         FaultKind::ClockJump { member, millis } => {
             clock::jump(cast.member(member), millis, kind, room);
         }
@@ -243,7 +252,8 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
     }
 }
 
-/// Ends everything that is wrong, except with clocks, and waits until every member is up.
+/// Ends everything that is wrong, except with clocks, and waits until every machine is up and a
+/// member.
 ///
 /// A member whose files are damaged is taken down, its files mended, and booted again: if it left
 /// them as they were, it has everything.
@@ -260,6 +270,7 @@ pub async fn heal(cast: &Cast) {
             time::sleep(LOOK).await;
         }
     }
+    membership::complete(cast).await;
 }
 
 /// What a member may do at present that it must not do otherwise.

@@ -26,6 +26,7 @@ impl Plan {
             seed,
             planted: scenario.planted.clone(),
             members: scenario.members,
+            founders: scenario.founders.map(|span| small(dice.pick("founders", span))),
             knobs: knobs(&scenario.knobs.draw(dice, omit)),
             clocks,
             buggify: dice.chance("buggify", scenario.swarm.buggify_percent),

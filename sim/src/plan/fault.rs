@@ -278,6 +278,27 @@ pub enum FaultKind {
         /// Does it learn before it votes?
         learner: bool,
     },
+    /// A machine that is no member becomes one, if there is any.
+    Grow {
+        /// Does it learn before it votes?
+        learner: bool,
+    },
+    /// A running member is removed, unless it is the only one; its disk is thrown away.
+    Shrink {
+        /// Which member.
+        member: Whom,
+    },
+    /// A member gets another address: the others are told, and it starts again there.
+    Readdress {
+        /// Which member.
+        member: Whom,
+    },
+    /// All members but the one that leads lose their disks for good: it goes on alone, and they are
+    /// added to it one by one.
+    LostMajority {
+        /// Do they learn before they vote?
+        learner: bool,
+    },
     // ---- clocks ----
     /// The wall clock jumps.
     ClockJump {
@@ -301,7 +322,7 @@ pub const EFFECTS: [&str; 6] =
 
 impl FaultKind {
     /// Names of all kinds, as counted.
-    pub const NAMES: [&str; 29] = [
+    pub const NAMES: [&str; 33] = [
         "power_at_disk_op",
         "power_at_await",
         "power_cut",
@@ -329,12 +350,25 @@ impl FaultKind {
         "blackout",
         "rolling_restart",
         "rejoin",
+        "grow",
+        "shrink",
+        "readdress",
+        "lost_majority",
         "clock_jump",
         "clock_drift",
     ];
 
     /// Those that need several members.
-    pub const OF_CLUSTERS: [&str; 4] = ["partition", "blackout", "rolling_restart", "rejoin"];
+    pub const OF_CLUSTERS: [&str; 8] = [
+        "partition",
+        "blackout",
+        "rolling_restart",
+        "rejoin",
+        "grow",
+        "shrink",
+        "readdress",
+        "lost_majority",
+    ];
 
     /// Its name, as counted.
     #[must_use]
@@ -367,6 +401,10 @@ impl FaultKind {
             Self::Blackout { .. } => "blackout",
             Self::RollingRestart { .. } => "rolling_restart",
             Self::Rejoin { .. } => "rejoin",
+            Self::Grow { .. } => "grow",
+            Self::Shrink { .. } => "shrink",
+            Self::Readdress { .. } => "readdress",
+            Self::LostMajority { .. } => "lost_majority",
             Self::ClockJump { .. } => "clock_jump",
             Self::ClockDrift { .. } => "clock_drift",
         }

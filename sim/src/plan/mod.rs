@@ -43,8 +43,11 @@ pub struct Plan {
     pub seed: u64,
     /// Bugs on purpose, by name.
     pub planted: Vec<String>,
-    /// How many members the cluster has.
+    /// How many machines there are for members; in the end all of them are.
     pub members: u32,
+    /// How many of them found the cluster; nothing: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founders: Option<u32>,
     /// The server's settings.
     pub knobs: Knobs,
     /// Of each member.
@@ -88,10 +91,20 @@ pub struct Limits {
     /// So do fewer faults of these kinds that bit (names of [`FaultKind::NAMES`] and
     /// [`fault::EFFECTS`]).
     pub fired: BTreeMap<String, u64>,
+    /// The cluster commits something at least this often while there is load, in election
+    /// timeouts; half a second more is allowed for the election itself. Nothing: it need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standstill_elections: Option<u32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sim_seconds: 600, acknowledged_min: 40, crashes_min: 0, fired: BTreeMap::new() }
+        Self {
+            sim_seconds: 600,
+            acknowledged_min: 40,
+            crashes_min: 0,
+            fired: BTreeMap::new(),
+            standstill_elections: None,
+        }
     }
 }

@@ -175,6 +175,10 @@ impl Maker<'_> {
                 down: pick_millis(how.down_millis, rng),
             },
             "rejoin" => FaultKind::Rejoin { member, learner: rng.random() },
+            "grow" => FaultKind::Grow { learner: rng.random() },
+            "shrink" => FaultKind::Shrink { member },
+            "readdress" => FaultKind::Readdress { member },
+            "lost_majority" => FaultKind::LostMajority { learner: rng.random() },
             "rolling_restart" => {
                 FaultKind::RollingRestart { down: pick_millis(how.down_millis, rng) }
             }

@@ -2,10 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use reseed_rt::signal;
@@ -17,9 +14,9 @@ use super::address;
 use crate::{
     consensus::Consensus,
     judge::{HALTED, NO_BOOT},
-    nemesis::{self, Joining},
+    nemesis::{self, Roster},
     plan::{self, Plan},
-    workload::{member_name, peer_url},
+    workload::member_name,
     world::{Room, node::Machine, room_lock},
 };
 
@@ -34,18 +31,19 @@ pub(super) fn boot_all(
     room: &Room,
     plan: &Arc<Plan>,
     judge: &Judge,
-    joining: &Joining,
+    roster: &Roster,
 ) -> Vec<Machine> {
     let boot = |number| {
-        let (judge, joining) = (judge.clone(), joining.clone());
-        boot(room, plan, Program { number, config: config(number, plan), judge, joining })
+        let (judge, roster) = (judge.clone(), roster.clone());
+        boot(room, plan, Program { number, config: config(number, plan), judge, roster })
     };
     (0..plan.members.max(1)).map(boot).collect()
 }
 
-/// Nobody has joined yet.
-pub(super) fn founders(plan: &Plan) -> Joining {
-    Arc::new((0..plan.members.max(1)).map(|_| AtomicBool::new(false)).collect())
+/// Who founds the cluster.
+pub(super) fn founders(plan: &Plan) -> Roster {
+    let machines = plan.members.max(1);
+    Roster::founded(machines, plan.founders.unwrap_or(machines))
 }
 
 /// What runs on a member's machine.
@@ -54,7 +52,7 @@ struct Program {
     number: u32,
     config: Config,
     judge: Judge,
-    joining: Joining,
+    roster: Roster,
 }
 
 fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
@@ -76,46 +74,63 @@ fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
 /// The program. It ends when it is asked to, and by itself only when a fault allows that: then its
 /// machine starts it again.
 async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
-    let Program { number, mut config, judge, joining } = program;
-    let joins = joining[number as usize].load(Ordering::Relaxed);
-    if joins {
-        config.initial_cluster_state = InitialClusterState::Existing;
+    let Program { number, config, judge, roster } = program;
+    let seat = roster.seat(number);
+    if !seat.is_member {
+        // Idle until it is one.
+        let _which: &str = signal::stop_requested().await;
+        return;
     }
+    let is_gone = || !roster.seat(number).is_member || roster.seat(number).is_leaving;
     let allowed = || machine.get().map(nemesis::allowed).unwrap_or_default();
-    let server = match Server::start(config).await {
+    let server = match Server::start(as_of_now(config, number, &roster)).await {
         Ok(server) => server,
-        Err(_) if allowed().refusal => return,
+        Err(_) if allowed().refusal || is_gone() => return,
         // It is started again until somebody says who it is.
-        Err(BootError::Join(_)) if joins => return,
+        Err(BootError::Join(_)) if seat.joins => return,
         Err(error) => panic!("{NO_BOOT}: {error}"),
     };
+    // Once is enough: from now on there are no others.
+    roster.set_alone(number, false);
     // No task of the server runs before this one waits: nothing is missed.
     let id = server.state().member_id;
     room_lock(&judge).boots(number);
-    let show = move |sight| room_lock(&judge).sees(number, id, sight);
+    let room = Room::current();
+    let show = move |sight| room_lock(&judge).sees((number, id), sight, room.elapsed());
     server.state().progress.show_to(Box::new(show));
     tokio::select! {
         biased;
-        halted = server.halted() => assert!(allowed().halt, "{HALTED}: {halted}"),
+        halted = server.halted() => assert!(allowed().halt || is_gone(), "{HALTED}: {halted}"),
         _signal = signal::stop_requested() => server.stop().await,
+    }
+}
+
+/// The settings that whoever runs the cluster starts a member with now.
+fn as_of_now(config: Config, number: u32, roster: &Roster) -> Config {
+    let seat = roster.seat(number);
+    let named = roster.initial_cluster(number).into_iter();
+    let named = named.map(|(name, url)| InitialMember { name, peer_urls: vec![url] });
+    Config {
+        initial_cluster: named.collect(),
+        initial_cluster_state: match seat.joins {
+            true => InitialClusterState::Existing,
+            false => InitialClusterState::New,
+        },
+        force_new_cluster: seat.is_alone,
+        listen_peer_urls: vec![format!("http://0.0.0.0:{}", roster.port(number))],
+        initial_advertise_peer_urls: vec![roster.url(number)],
+        ..config
     }
 }
 
 fn config(number: u32, plan: &Plan) -> Config {
     let knobs = &plan.knobs;
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let members = (0..plan.members.max(1)).map(|number| InitialMember {
-        name: member_name(number),
-        peer_urls: vec![peer_url(number)],
-    });
     Config {
         name: member_name(number),
         data_dir: PathBuf::from("/var/lib/reseed"),
         listen_client_urls: vec!["http://0.0.0.0:2379".to_owned()],
         advertise_client_urls: vec![format!("http://{}:2379", member_name(number))],
-        listen_peer_urls: vec!["http://0.0.0.0:2380".to_owned()],
-        initial_advertise_peer_urls: vec![peer_url(number)],
-        initial_cluster: members.collect(),
         heartbeat_interval: knobs.heartbeat_interval,
         election_timeout: knobs.election_timeout,
         pre_vote: knobs.pre_vote,

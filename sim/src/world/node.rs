@@ -132,9 +132,11 @@ impl Machine {
         Handle::current().kill(self.id());
     }
 
-    /// Boots it again after a kill.
+    /// Boots it again after a kill, unless somebody else has done so.
     pub fn restart(&self) {
-        Handle::current().restart(self.id());
+        if self.is_down() {
+            Handle::current().restart(self.id());
+        }
     }
 
     /// Is it down, by a kill or a power failure of its own?

@@ -48,6 +48,9 @@ pub struct Scenario {
     /// How many members the cluster has.
     #[serde(default = "one_member")]
     pub members: u32,
+    /// How many of them found it; the others are idle until they are added. Nothing: all.
+    #[serde(default)]
+    pub founders: Option<Span>,
     /// What each seed leaves out.
     #[serde(default)]
     pub swarm: Swarm,
@@ -138,6 +141,10 @@ impl Scenario {
         }
         if !(1..=MEMBERS_MAX).contains(&self.members) {
             return Some(format!("members: {} is not within 1 to {MEMBERS_MAX}", self.members));
+        }
+        let founders = self.founders.and_then(|span| span.complaint(1, self.members.into()));
+        if let Some(why) = founders {
+            return Some(format!("founders: {why}"));
         }
         for (name, percent) in [
             ("swarm.omit_percent", self.swarm.omit_percent),

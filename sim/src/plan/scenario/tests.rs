@@ -84,6 +84,7 @@ fn nonsense_is_refused() {
         ("[how]\ndown_millis = -1\n", "how.down_millis"),
         ("[swarm]\nomit_percent = 101\n", "swarm.omit_percent"),
         ("members = 8\n", "not within 1 to 7"),
+        ("members = 3\nfounders = [1, 4]\n", "not within 1 to 3"),
     ] {
         let error = refused(text);
         assert!(error.contains(why), "{error}");

@@ -38,8 +38,8 @@ pub fn member_name(member: u32) -> String {
 
 /// Where a member is reached by the others.
 #[must_use]
-pub fn peer_url(member: u32) -> String {
-    format!("http://{}:2380", member_name(member))
+pub fn peer_url(member: u32, port: u16) -> String {
+    format!("http://{}:{port}", member_name(member))
 }
 
 /// A new connection, made when it is first used.

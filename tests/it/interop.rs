@@ -297,6 +297,11 @@ fn about_members(node: &Node, joiner: &Node, args: &[&str]) -> String {
     ] {
         text = text.replace(&address.to_string(), name);
     }
+    in_order(&text)
+}
+
+/// Lines, and the members in them, in an order that does not depend on ids.
+pub(crate) fn in_order(text: &str) -> String {
     let sorted_cluster = |line: &str| match line.split_once("ETCD_INITIAL_CLUSTER=") {
         Some((_, cluster)) => {
             let mut members: Vec<&str> = cluster.trim_matches('"').split(',').collect();
@@ -311,7 +316,7 @@ fn about_members(node: &Node, joiner: &Node, args: &[&str]) -> String {
 }
 
 /// Ids as etcdctl prints them, replaced with what they are padded by.
-fn without_ids(text: &str) -> String {
+pub(crate) fn without_ids(text: &str) -> String {
     let is_id = |word: &str| word.len() >= 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let words = text.split(' ').filter(|word| !word.is_empty());
     let masked = words.map(|word| {

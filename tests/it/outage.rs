@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 use crate::cluster::{others, put_until_done};
 use crate::members::{id, promote, remove};
 use crate::support::api::bytes;
-use crate::support::{Cluster, Promised, SmallDisk, tools, wait};
+use crate::support::{Cluster, Promised, SmallDisk, small_disk, tools, wait};
 
 /// Clients that write until they are told to end.
 struct Load {
@@ -220,7 +220,8 @@ async fn members_are_replaced_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_with_a_full_disk_holds_up_nobody_and_catches_up() {
     let Some(disk) = SmallDisk::mount(700) else {
-        tools::skip_unprivileged("a_member_with_a_full_disk_holds_up_nobody_and_catches_up");
+        let test = "a_member_with_a_full_disk_holds_up_nobody_and_catches_up";
+        tools::skip_unprivileged(test, small_disk::REFUSED);
         return;
     };
     // Room, once it is freed, for what the others log meanwhile, twice.

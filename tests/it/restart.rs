@@ -9,7 +9,7 @@ use reseed_storage::wal;
 use tempfile::TempDir;
 
 use crate::support::api::bytes;
-use crate::support::{Api, Node, Options, Promised, SmallDisk, tools, wait};
+use crate::support::{Api, Node, Options, Promised, SmallDisk, small_disk, tools, wait};
 
 /// Kills in one test; `RESEED_KILLS` raises it.
 fn kills() -> usize {
@@ -225,7 +225,10 @@ async fn a_data_directory_of_format_1_opens_whole() {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_serves_reads() {
     let Some(disk) = SmallDisk::mount(200) else {
-        tools::skip_unprivileged("a_full_disk_refuses_writes_and_serves_reads");
+        tools::skip_unprivileged(
+            "a_full_disk_refuses_writes_and_serves_reads",
+            small_disk::REFUSED,
+        );
         return;
     };
     let data_dir = Some(disk.path().join("data"));

@@ -47,23 +47,32 @@ impl Cluster {
 
     /// Starts a member for each of `dirs`, its data there, or anywhere.
     pub(crate) fn start_in(dirs: &[Option<PathBuf>], flags: &[&str]) -> Self {
-        let peers: Vec<SocketAddr> = dirs.iter().map(|_| free_address()).collect();
+        let options = |dir: &Option<PathBuf>| Options {
+            data_dir: dir.clone(),
+            peer: Some(free_address()),
+            ..Options::flags(flags)
+        };
+        Self::start_with(dirs.iter().map(options).collect())
+    }
+
+    /// Starts a member for each of these options, which say where its peers reach it.
+    pub(crate) fn start_with(options: Vec<Options>) -> Self {
+        let peers: Vec<SocketAddr> =
+            options.iter().map(|one| one.peer.expect("a place to listen")).collect();
         let named = peers.iter().enumerate().map(|(n, peer)| format!("m{n}=http://{peer}"));
         let initial_cluster = named.collect::<Vec<_>>().join(",");
-        let member = |(n, peer): (usize, &SocketAddr)| {
-            let mut options = Options::flags(flags);
-            let peer_url = format!("http://{peer}");
+        let member = |(n, mut options): (usize, Options)| {
+            let peer_url = format!("http://{}", peers[n]);
             for (flag, value) in [
                 ("--initial-cluster", initial_cluster.as_str()),
                 ("--initial-advertise-peer-urls", peer_url.as_str()),
             ] {
                 options.flags.push(format!("{flag}={value}"));
             }
-            (options.name, options.peer) = (Some(format!("m{n}")), Some(*peer));
-            options.data_dir.clone_from(&dirs[n]);
+            options.name = Some(format!("m{n}"));
             Node::prepare(options)
         };
-        let mut cluster = Self { members: peers.iter().enumerate().map(member).collect() };
+        let mut cluster = Self { members: options.into_iter().enumerate().map(member).collect() };
         for member in &mut cluster.members {
             member.launch();
         }

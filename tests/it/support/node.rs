@@ -27,6 +27,10 @@ pub(crate) struct Options {
     pub(crate) name: Option<String>,
     /// Where it listens for its peers; anywhere if not given.
     pub(crate) peer: Option<SocketAddr>,
+    /// Where it listens for clients; anywhere on loopback if not given.
+    pub(crate) client: Option<SocketAddr>,
+    /// The network namespace it runs in; this process's if not given.
+    pub(crate) space: Option<String>,
 }
 
 impl Options {
@@ -63,7 +67,8 @@ impl Node {
     pub(crate) fn prepare(options: Options) -> Self {
         let home = Arc::new(TempDir::new().expect("a temporary directory"));
         let data_dir = options.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
-        Self { options, home, data_dir, address: free_address(), child: None }
+        let address = options.client.unwrap_or_else(free_address);
+        Self { options, home, data_dir, address, child: None }
     }
 
     /// Starts it over its old data, if any, without waiting for anything: a member of a cluster
@@ -117,7 +122,14 @@ impl Node {
     fn spawn(&self) -> Child {
         let url = self.endpoint();
         let binary = if self.options.etcd { "etcd" } else { env!("CARGO_BIN_EXE_reseed") };
-        let mut command = Command::new(binary);
+        let mut command = match &self.options.space {
+            None => Command::new(binary),
+            Some(space) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", space, binary]);
+                command
+            }
+        };
         let name = self.options.name.as_deref().unwrap_or("default");
         let peer = format!("http://{}", self.options.peer.unwrap_or_else(free_address));
         command.args(["--name", name, "--data-dir"]).arg(&self.data_dir).args([

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+/// Why there may be none.
+pub(crate) const REFUSED: &str = "cannot mount a small file system here";
+
 /// A small file system of its own, unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk(TempDir);

@@ -32,8 +32,7 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Says that a test needs rights this user lacks; not a failure anywhere.
-pub(crate) fn skip_unprivileged(test: &str) {
+pub(crate) fn skip_unprivileged(test: &str, why: &str) {
     use std::io::Write;
-    let why = "cannot mount a small file system here";
     writeln!(std::io::stderr(), "\n*** SKIPPED {test}: {why}\n").expect("standard error");
 }

@@ -107,6 +107,7 @@ catalogue! {
     InstallKeepsCache: "snapshot", None, "Reads values of the old state after an installation.";
     InstallKeepsLeases: "snapshot", None, "Keeps the lease deadlines of the replaced state.";
     InstallUnseenByWatchers: "snapshot", Some(15271), "Leaves watchers behind at an installation.";
+    WokenLeaderTrusted: "lease", Some(15247), "Trusts its first tick after it stood still.";
     StalePrimary: "lease", Some(15247), "Revokes by its clock after standing still for long.";
     CheckpointUnheard: "lease", Some(9888), "Ignores checkpoints of leases while it follows.";
     LaggardDeniesLease: "lease", None, "Denies a lease whose grant it has not applied yet.";

@@ -44,9 +44,6 @@ const REVOKES_PER_WINDOW: usize = 500;
 /// Revocations that wait for their answer; etcd: `maxPendingRevokes`.
 const REVOKES_IN_FLIGHT_MAX: usize = 16;
 
-/// Ticks after which a driver that has not run no longer vouches for its leadership.
-const STALE_TICKS: u32 = 3;
-
 /// Where proposals go: a port, so that the clock can be tested without a log.
 pub(crate) trait Log: Send + Sync + std::fmt::Debug {
     /// Sends a request through the log and returns what applying it answered.
@@ -76,10 +73,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Whether the driver has not run for so long that others may have elected another leader.
-    /// etcd: three heartbeats.
+    /// Whether others may have elected another leader without the driver having heard of it.
     fn is_stale(&self) -> bool {
-        self.progress.since_tick() > self.tick * STALE_TICKS
+        self.progress.is_stale(self.tick)
     }
 }
 
@@ -255,7 +251,7 @@ impl LeaseClock {
     /// what is over by this clock (etcd #15247).
     async fn sure_to_lead(&self) -> Result<(), Error> {
         let member = &self.inner.member;
-        let began = member.progress.term();
+        let (began, stood_still) = (member.progress.term(), member.progress.stood_still());
         let is_stale = member.is_stale() && !planted::on(Bug::StalePrimary);
         if member.progress.leader() != member.id || !is_stale {
             return Ok(());
@@ -265,6 +261,7 @@ impl LeaseClock {
         if member.progress.leader() != member.id || member.progress.term() != began {
             self.inner.expiry.lock().demote();
         }
+        member.progress.make_good(stood_still);
         Ok(())
     }
 

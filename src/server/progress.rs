@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::clock::{self, Instant};
 use tokio::sync::oneshot;
 
@@ -15,6 +16,10 @@ use crate::sight::{Observer, Sight, Sights};
 
 /// Between two looks for a leader.
 const READY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Ticks after which a driver that has not run no longer vouches for its leadership; etcd's three
+/// heartbeats.
+const STALE_TICKS: u32 = 3;
 
 /// Positions in the log; all start at what the disk said at boot.
 #[derive(Debug, Default)]
@@ -27,6 +32,10 @@ pub struct Progress {
     leads_alone: AtomicBool,
     /// When the driver last ticked, by this process's clock; 0 = never.
     ticked_millis: AtomicU64,
+    /// How often it ticked so late that others may have elected another leader meanwhile.
+    stood_still: AtomicU64,
+    /// How many of these times are made good: a quorum has said since who leads.
+    made_good: AtomicU64,
     learner: AtomicBool,
     sights: Sights,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
@@ -62,13 +71,39 @@ impl Progress {
         self.leads_alone.store(leads_alone, Ordering::Release);
     }
 
-    /// The driver has counted a heartbeat interval.
-    pub(crate) fn tick(&self) {
+    /// The driver has counted a heartbeat interval of this length.
+    ///
+    /// A driver that wakes ticks before it hears what it missed: that tick vouches for nothing.
+    pub(crate) fn tick(&self, interval: Duration) {
+        self.note_pause(self.since_tick(), interval);
         self.ticked_millis.store(Instant::now().as_millis().max(1), Ordering::Release);
     }
 
+    fn note_pause(&self, pause: Duration, interval: Duration) {
+        if pause > interval * STALE_TICKS && !planted::on(Bug::WokenLeaderTrusted) {
+            self.stood_still.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the driver, which ticks at this interval, has not run for so long that others may
+    /// have elected another leader, and no quorum has said since who leads.
+    pub(crate) fn is_stale(&self, interval: Duration) -> bool {
+        self.since_tick() > interval * STALE_TICKS
+            || self.made_good.load(Ordering::Acquire) < self.stood_still()
+    }
+
+    /// How often the driver has stood still.
+    pub(crate) fn stood_still(&self) -> u64 {
+        self.stood_still.load(Ordering::Acquire)
+    }
+
+    /// A quorum has said who leads, asked after the driver had stood still so many times.
+    pub(crate) fn make_good(&self, stood_still: u64) {
+        self.made_good.fetch_max(stood_still, Ordering::AcqRel);
+    }
+
     /// How long ago the driver last ticked; nothing at all before it ran.
-    pub(crate) fn since_tick(&self) -> Duration {
+    fn since_tick(&self) -> Duration {
         let ticked = self.ticked_millis.load(Ordering::Acquire);
         let now = Instant::now().as_millis();
         Duration::from_millis(if ticked == 0 { 0 } else { now.saturating_sub(ticked) })
@@ -159,6 +194,21 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_late_tick_is_made_good_by_a_quorum_only() {
+        let (progress, interval) = (Progress::default(), Duration::from_millis(100));
+        progress.note_pause(Duration::from_millis(300), interval);
+        assert!(!progress.is_stale(interval), "late, but nobody else can lead yet");
+        progress.note_pause(Duration::from_millis(301), interval);
+        assert!(progress.is_stale(interval));
+        let asked = progress.stood_still();
+        progress.note_pause(Duration::from_secs(9), interval);
+        progress.make_good(asked);
+        assert!(progress.is_stale(interval), "it stood still again after it had asked");
+        progress.make_good(progress.stood_still());
+        assert!(!progress.is_stale(interval));
+    }
 
     #[tokio::test]
     async fn waiting_ends_when_the_index_is_applied() {

@@ -132,9 +132,9 @@ impl Machine {
         Handle::current().kill(self.id());
     }
 
-    /// Boots it again after a kill, unless somebody else has done so.
+    /// Boots it again after a kill, unless somebody else has done so, or it is about to by itself.
     pub fn restart(&self) {
-        if self.is_down() {
+        if self.is_down() && !Room::current().boots_by_itself(self.id()) {
             Handle::current().restart(self.id());
         }
     }

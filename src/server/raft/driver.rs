@@ -226,7 +226,7 @@ impl Driver {
 
     fn on_tick(&mut self, reads: &mut Reads) {
         self.node.tick();
-        self.progress.tick();
+        self.progress.tick(self.tick);
         if let Some(context) = reads.tick(READ_RETRY_TICKS) {
             probe::hit(Probe::ReadAskedAgain);
             self.metrics.slow_read_indexes.inc();

@@ -97,7 +97,8 @@ fn knobs(drawn: &DrawnKnobs) -> Knobs {
         watch_progress_notify_interval: millis(drawn.watch_progress_millis),
         heartbeat_interval: millis(drawn.heartbeat_millis),
         election_timeout: millis(drawn.heartbeat_millis * drawn.election_ticks),
-        pre_vote: true,
+        pre_vote: drawn.pre_vote != 0,
+        corrupt_check_interval: millis(drawn.corrupt_check_millis),
     }
 }
 

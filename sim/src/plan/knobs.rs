@@ -50,6 +50,9 @@ pub struct Knobs {
     pub election_timeout: Duration,
     /// Ask before campaigning.
     pub pre_vote: bool,
+    /// Between two comparisons of the members' data; zero: never.
+    #[serde(default, with = "millis")]
+    pub corrupt_check_interval: Duration,
 }
 
 /// How old revisions are compacted without anybody asking.

@@ -70,11 +70,11 @@ section! {
     /// Settings of the server.
     Knobs, drawn DrawnKnobs, called "knobs":
     /// Applied entries between two log truncations.
-    snapshot_count: log(5, 2000), usually 10_000, in 1, 10_000_000;
+    snapshot_count: log(2, 2000), usually 10_000, in 1, 10_000_000;
     /// Applied entries kept in the log.
     snapshot_catchup_entries: log(1, 500), usually 5000, in 1, 10_000_000;
     /// Size of a WAL segment.
-    wal_segment_bytes: log(16 << 10, 1 << 20), usually 64_000_000, in 1024, 1 << 30;
+    wal_segment_bytes: log(2 << 10, 1 << 20), usually 64_000_000, in 1024, 1 << 30;
     /// Bytes of backend above which writes are refused; 0: no limit.
     quota_backend_bytes: one(2 << 30), usually 2 << 30, in 0, 1 << 40;
     /// Largest request.
@@ -101,6 +101,10 @@ section! {
     heartbeat_millis: range(20, 200), usually 100, in 1, 10_000;
     /// Ticks without a leader before an election; shortest lease: one and a half times as long.
     election_ticks: range(5, 10), usually 10, in 5, 50;
+    /// Whether a member asks before it campaigns; 0: it does not.
+    pre_vote: one(1), usually 1, in 0, 1;
+    /// Between two comparisons of the members' data; 0: never.
+    corrupt_check_millis: log(100, 100_000), usually 0, in 0, 1 << 40;
 }
 
 section! {

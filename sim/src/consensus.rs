@@ -41,14 +41,14 @@ impl Consensus {
         self.reached.remove(&number);
     }
 
-    /// Member `number`, whose id is `id`, shows something `now`.
-    pub fn sees(&mut self, (number, id): (u32, u64), sight: Sight, now: Duration) {
+    /// Member `number`, whose id is `id`, shows something `now`; is it that it leads from now on?
+    pub fn sees(&mut self, (number, id): (u32, u64), sight: Sight, now: Duration) -> bool {
         if let Sight::Place { committed, .. } = sight {
             self.pace.sees(committed, now);
         }
         match sight {
             Sight::Place { term, leader, last, .. } if leader == id => {
-                self.leads(number, id, term, last);
+                return self.leads(number, id, term, last);
             }
             Sight::Place { .. } => {}
             Sight::Applied { index, term, digest } => self.applies(number, index, (term, digest)),
@@ -56,6 +56,7 @@ impl Consensus {
                 self.reached.insert(number, index);
             }
         }
+        false
     }
 
     /// The number of the member that leads in the newest term there was a leader in.
@@ -70,13 +71,13 @@ impl Consensus {
         std::mem::take(&mut self.violations)
     }
 
-    fn leads(&mut self, number: u32, id: u64, term: u64, last: u64) {
+    fn leads(&mut self, number: u32, id: u64, term: u64, last: u64) -> bool {
         if let Some(first) = self.leaders.get(&term) {
             if *first != id {
                 let story = format!("{first:x} and {id:x} both lead in term {term}");
                 self.tell("raft.leader", story);
             }
-            return;
+            return false;
         }
         self.leaders.insert(term, id);
         if self.last_leader.is_none_or(|(newest, _)| newest < term) {
@@ -92,6 +93,7 @@ impl Consensus {
             );
             self.tell("raft.complete", story);
         }
+        true
     }
 
     fn applies(&mut self, number: u32, index: u64, entry: (u64, u32)) {

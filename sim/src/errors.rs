@@ -26,7 +26,9 @@ const EXPLAINED: &[(&str, &[&str])] = &[
         "the member stops",
         &["sync_error", "read_error", "write_error", "disk_full", "bit_rot", "misdirected_write"],
     ),
+    // A power failure alone leaves a backend that can be used, and members that agree.
     ("the backend cannot be used", &["bit_rot", "misdirected_write"]),
+    ("the members' data differ", &["bit_rot", "misdirected_write"]),
 ];
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -140,6 +140,8 @@ pub enum MemberStep {
     Paused,
     /// They go on.
     Resumed,
+    /// It leads, the first of its term.
+    Leads,
 }
 
 /// Serde's way to leave out what says nothing.

@@ -4,12 +4,19 @@
 //! start it; remove one, then throw its disk away; tell its new address, then start it there; and
 //! where most are lost for good, let one go on alone and add the others to it.
 
+use std::time::Duration;
+
+use madsim::time;
+
 use super::{Cast, Roster};
 use crate::{
     plan::fault::FaultKind,
     workload::Operator,
     world::{Room, net::Crash, node::Machine},
 };
+
+/// A member that may vote at last is started again so long after.
+const VOTES_FOR: Duration = Duration::from_millis(500);
 
 /// One change, from its beginning to its end.
 pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
@@ -22,6 +29,10 @@ pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
             if book.is_running(number) && book.roster.members().len() >= 3 {
                 room.count(kind);
                 book.member(number).kill(Crash::Power);
+                if learner {
+                    let operator = book.operator.clone();
+                    book.does(async move { operator.receive_guest(number).await }).await;
+                }
                 book.remove(number, room).await;
                 book.add(number, learner).await;
             }
@@ -79,9 +90,10 @@ struct Book<'a> {
 
 impl<'a> Book<'a> {
     fn of(cast: &'a Cast) -> Option<Self> {
-        let (machine, roster) = cast.operator.as_ref()?;
+        let (machine, roster, board) = cast.operator.as_ref()?;
         let members = u32::try_from(cast.members.len()).unwrap_or(u32::MAX);
-        Some(Self { cast, machine, roster, operator: Operator { members } })
+        let operator = Operator { members, board: board.clone() };
+        Some(Self { cast, machine, roster, operator })
     }
 
     fn member(&self, number: u32) -> &Machine {
@@ -94,19 +106,30 @@ impl<'a> Book<'a> {
 
     /// Adds a machine with an empty disk, starts it, and lets it vote if it learns first.
     async fn add(&self, number: u32, learner: bool) {
-        let (operator, url) = (self.operator, self.roster.url(number));
-        self.does(async move { operator.add(number, &url, learner).await }).await;
+        let (operator, url) = (self.operator.clone(), self.roster.url(number));
+        let (first, its) = (operator.clone(), url.clone());
+        self.does(async move {
+            first.add(number, &its, learner).await;
+            if learner {
+                first.tempt(number, &its).await;
+            }
+        })
+        .await;
         self.roster.join(number);
         self.start(number);
         if learner {
-            let url = self.roster.url(number);
             self.does(async move { operator.promote(number, &url).await }).await;
+            // What it is now, it must be after a restart.
+            time::sleep(VOTES_FOR).await;
+            if self.is_running(number) {
+                self.start(number);
+            }
         }
     }
 
     /// Removes a member, running or not, and throws its disk away.
     async fn remove(&self, number: u32, room: &Room) {
-        let (operator, url) = (self.operator, self.roster.url(number));
+        let (operator, url) = (self.operator.clone(), self.roster.url(number));
         self.roster.leaves(number);
         self.does(async move { operator.remove(number, &url).await }).await;
         self.roster.has_left(number);
@@ -116,7 +139,7 @@ impl<'a> Book<'a> {
     /// Tells the others where the member is going to be, and starts it there.
     async fn readdress(&self, number: u32) {
         let (operator, urls) =
-            (self.operator, (self.roster.url(number), self.roster.other_url(number)));
+            (self.operator.clone(), (self.roster.url(number), self.roster.other_url(number)));
         self.does(async move { operator.readdress(number, urls).await }).await;
         self.roster.moves(number);
         self.start(number);
@@ -134,7 +157,7 @@ impl<'a> Book<'a> {
         }
         self.roster.set_alone(survivor, true);
         self.member(survivor).restart();
-        let operator = self.operator;
+        let operator = self.operator.clone();
         self.does(async move { operator.wait_until_alone(survivor).await }).await;
         for number in lost {
             self.add(number, learner).await;

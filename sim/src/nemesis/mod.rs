@@ -36,6 +36,7 @@ use crate::{
         fault::{Fault, FaultKind, Host},
         whom::{Rank, Whom},
     },
+    workload::Board,
     world::{Room, node::Machine, room_lock as lock},
 };
 
@@ -55,8 +56,8 @@ pub struct Cast {
     clients: Arc<Mutex<BTreeMap<u32, Machine>>>,
     replace: Arc<Replace>,
     leads: Arc<Leads>,
-    /// The machine of whoever changes the membership, and its book.
-    operator: Option<(Machine, Roster)>,
+    /// The machine of whoever changes the membership, its book, and where it complains.
+    operator: Option<(Machine, Roster, Board)>,
     /// One change of the membership at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -88,10 +89,11 @@ impl Cast {
         Self { leads: Arc::new(leads), ..self }
     }
 
-    /// The same, with a machine for whoever changes the membership, and its book.
+    /// The same, with a machine for whoever changes the membership, its book, and where it
+    /// complains.
     #[must_use]
-    pub fn operated(self, machine: Machine, roster: Roster) -> Self {
-        Self { operator: Some((machine, roster)), ..self }
+    pub fn operated(self, machine: Machine, roster: Roster, board: Board) -> Self {
+        Self { operator: Some((machine, roster, board)), ..self }
     }
 
     /// The number of the member that `whom` means now. Nobody has led yet: the first leads.

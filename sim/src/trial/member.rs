@@ -13,6 +13,7 @@ use reseed_server::{
 use super::address;
 use crate::{
     consensus::Consensus,
+    history::{Event, MemberStep, Recorder, What},
     judge::{HALTED, NO_BOOT},
     nemesis::{self, Roster},
     plan::{self, Plan},
@@ -32,10 +33,12 @@ pub(super) fn boot_all(
     plan: &Arc<Plan>,
     judge: &Judge,
     roster: &Roster,
+    recorder: &Recorder,
 ) -> Vec<Machine> {
     let boot = |number| {
-        let (judge, roster) = (judge.clone(), roster.clone());
-        boot(room, plan, Program { number, config: config(number, plan), judge, roster })
+        let (judge, roster, recorder) = (judge.clone(), roster.clone(), recorder.clone());
+        let config = config(number, plan);
+        boot(room, plan, Program { number, config, judge, roster, recorder })
     };
     (0..plan.members.max(1)).map(boot).collect()
 }
@@ -53,6 +56,7 @@ struct Program {
     config: Config,
     judge: Judge,
     roster: Roster,
+    recorder: Recorder,
 }
 
 fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
@@ -74,7 +78,7 @@ fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
 /// The program. It ends when it is asked to, and by itself only when a fault allows that: then its
 /// machine starts it again.
 async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
-    let Program { number, config, judge, roster } = program;
+    let Program { number, config, judge, roster, recorder } = program;
     let seat = roster.seat(number);
     if !seat.is_member {
         // Idle until it is one.
@@ -96,7 +100,13 @@ async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
     let id = server.state().member_id;
     room_lock(&judge).boots(number);
     let room = Room::current();
-    let show = move |sight| room_lock(&judge).sees((number, id), sight, room.elapsed());
+    let show = move |sight| {
+        let now = room.elapsed();
+        if room_lock(&judge).sees((number, id), sight, now) {
+            let (at, step) = (super::nanos(now), MemberStep::Leads);
+            recorder.record(Event { at, client: 0, what: What::Member { member: number, step } });
+        }
+    };
     server.state().progress.show_to(Box::new(show));
     tokio::select! {
         biased;
@@ -134,6 +144,7 @@ fn config(number: u32, plan: &Plan) -> Config {
         heartbeat_interval: knobs.heartbeat_interval,
         election_timeout: knobs.election_timeout,
         pre_vote: knobs.pre_vote,
+        corrupt_check_time: Some(knobs.corrupt_check_interval).filter(|time| !time.is_zero()),
         snapshot_count: knobs.snapshot_count,
         snapshot_catchup_entries: knobs.snapshot_catchup_entries,
         wal_segment_bytes: knobs.wal_segment_bytes,

@@ -78,7 +78,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     let board = Board::default();
     let judge = member::Judge::default();
     let roster = member::founders(&plan);
-    let members = member::boot_all(&room, &plan, &judge, &roster);
+    let members = member::boot_all(&room, &plan, &judge, &roster, &recorder);
     observe(&room, &members, &recorder);
     let crowd = crowd::Crowd::new(room.clone(), recorder.clone(), board.clone(), plan.clone());
     let clients = crowd.begin();
@@ -88,7 +88,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
         .led(move || room_lock(&leads).leader());
     let cast = match plan.members {
         1 => cast,
-        _ => cast.operated(crowd.staff("operator").0, roster),
+        _ => cast.operated(crowd.staff("operator").0, roster, board.clone()),
     };
 
     let faults = nemesis::inflict(&plan.faults, &cast);

@@ -54,10 +54,18 @@ pub(super) async fn settle(cast: &Cast, crowd: &Crowd) -> Settled {
         return settled;
     }
     if crowd.plan().knobs.quota_backend_bytes.is_none() {
-        let prober = machine.spawn(write_once(desk.clone()));
-        if time::timeout(HEALED_MAX, prober).await.is_err() {
-            settled.late("live.write", format!("no write succeeds within {HEALED_MAX:?}"));
+        for member in 0..desk.members {
+            let prober = machine.spawn(write_once(desk.clone(), member));
+            if time::timeout(HEALED_MAX, prober).await.is_err() {
+                let story = format!("no write succeeds at member {member} within {HEALED_MAX:?}");
+                settled.late("live.write", story);
+            }
         }
+    }
+    let roster = Auditor { scribe: desk.scribe.clone(), members: desk.members };
+    let odd = machine.spawn(async move { roster.odd_roster().await });
+    if let Ok(Ok(Ok(Some(story)))) = time::timeout(HEALED_MAX, odd).await {
+        settled.late("member.roster", story);
     }
     settled.audit = audit(crowd, &machine, &desk, &mut settled.violations).await;
     if let Some(audit) = &settled.audit {
@@ -101,17 +109,19 @@ async fn audit(
     }
 }
 
-/// Writes until one write is answered; ends an alarm, should one be left.
-async fn write_once(desk: Desk) {
-    let mut client = Client::new(desk.scribe.clone(), desk.members, desk.load.answer_max);
+/// Writes at a member until one write is answered; ends an alarm, should one be left.
+async fn write_once(desk: Desk, member: u32) {
     for attempt in 0.. {
-        let (action, alarm) = ("deactivate".to_owned(), "nospace".to_owned());
-        client.ask(Request::Alarm { action, alarm }).await;
-        let value = format!("{}.healed.{attempt}", desk.scribe.client());
+        let client = Client::new(desk.scribe.clone(), desk.members, desk.load.answer_max);
+        // One that is not answered goes elsewhere.
+        let mut client = client.at(member);
+        let value = format!("{}.healed.{member}.{attempt}", desk.scribe.client());
         let put = Put { key: "healed".to_owned(), value, ..Put::default() };
         if let Answer::Ok(_) = client.ask(Request::Put(put)).await {
             return;
         }
+        let (action, alarm) = ("deactivate".to_owned(), "nospace".to_owned());
+        client.ask(Request::Alarm { action, alarm }).await;
         time::sleep(LOOK).await;
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use reseed_proto::etcdserverpb::{
-    HashKvRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, RangeRequest, WatchRequest,
-    WatchResponse, kv_client::KvClient, lease_client::LeaseClient,
-    maintenance_client::MaintenanceClient, watch_client::WatchClient, watch_request::RequestUnion,
+    HashKvRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, Member, MemberListRequest,
+    RangeRequest, WatchRequest, WatchResponse, cluster_client::ClusterClient, kv_client::KvClient,
+    lease_client::LeaseClient, maintenance_client::MaintenanceClient, watch_client::WatchClient,
+    watch_request::RequestUnion,
 };
 use reseed_rt::clock;
 use tonic::{Status, Streaming, transport::Channel};
@@ -64,6 +65,26 @@ impl Auditor {
         }
     }
 
+    /// What is wrong with who each member says the members are, all of whom vote by now.
+    ///
+    /// # Errors
+    /// One cannot be asked.
+    pub async fn odd_roster(&self) -> Result<Option<String>, Status> {
+        let mut first: Option<Vec<Member>> = None;
+        for member in 0..self.members {
+            let mut client = ClusterClient::new(connection(member, options()));
+            let list = timely(client.member_list(MemberListRequest::default())).await?;
+            let roster: Vec<Member> = list.members.into_iter().map(nameless).collect();
+            if roster.len() != self.members as usize || roster.iter().any(|one| one.is_learner) {
+                return Ok(Some(format!("the members are {roster:?} at member {member}")));
+            }
+            if first.get_or_insert(roster.clone()) != &roster {
+                return Ok(Some(format!("others are members at member {member} than at 0")));
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits until no lease is left that would end soon.
     pub async fn wait_until_leases_settle(&self) {
         loop {
@@ -101,6 +122,11 @@ impl Auditor {
         }
         Ok(Audit { at, changes, changes_from, state, revision, compact_revision, leases, hashes })
     }
+}
+
+/// A member without what it tells of itself when it starts.
+fn nameless(member: Member) -> Member {
+    Member { name: String::new(), client_ur_ls: Vec::new(), ..member }
 }
 
 async fn timely<T>(

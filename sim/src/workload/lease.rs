@@ -73,6 +73,12 @@ impl Leases {
         cared.choose(rng)
     }
 
+    /// A lease nobody keeps alive.
+    fn left_alone(&self, rng: &mut ChaCha8Rng) -> Option<i64> {
+        let alone = self.held.iter().filter(|(_, cares)| !**cares).map(|(id, _)| *id);
+        alone.choose(rng)
+    }
+
     fn attach(&mut self, lease: i64, rng: &mut ChaCha8Rng) -> Request {
         let mut put = |rng: &mut ChaCha8Rng| {
             let (key, value) = (self.keys.pick(rng), self.values.fresh(rng));
@@ -114,8 +120,15 @@ impl Part for Leases {
                 Some(id) => Request::KeepAlive { id },
                 None => self.grant(rng),
             },
-            (3, Some(id)) => Request::Revoke { id },
-            (4, Some(id)) => Request::TimeToLive { id, keys: rng.random() },
+            (3, Some(id)) => {
+                // What is left alone is seldom ended: it has to grow old.
+                let cared = self.cared_for(rng).filter(|_| rng.random_ratio(4, 5));
+                Request::Revoke { id: cared.unwrap_or(id) }
+            }
+            (4, Some(id)) => {
+                let alone = self.left_alone(rng).filter(|_| rng.random());
+                Request::TimeToLive { id: alone.unwrap_or(id), keys: rng.random() }
+            }
             (5, _) => Request::Leases,
             (6, _) => say::list(self.keys.prefix()).into(),
             (7, _) => {

@@ -38,6 +38,9 @@ const UNWRITTEN_SHARE: f64 = 0.4;
 /// And what passes until that is written.
 const UNWRITTEN_SECS: f64 = 2.0;
 
+/// The same, where a slow leader may also be late with it.
+const HAND_OVER_UNWRITTEN_SECS: f64 = 5.0;
+
 /// After a boot it takes so long until the log is applied, and so long besides two elections until
 /// somebody decides about leases.
 const UNDECIDED_MAX: Duration = Duration::from_secs(10);
@@ -161,12 +164,13 @@ fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
             });
         }
     }
-    if against.case.rules.members != 1 {
-        return;
-    }
     for pair in life.questions.windows(2) {
         let [first, second] = pair else { continue };
         if first.at >= second.asked || life.may_renew_between(first.asked, second.at) {
+            continue;
+        }
+        if against.case.rules.members != 1 {
+            handed_over(against, (id, life.ttl), (first, second), told);
             continue;
         }
         let passed = (second.asked - first.at) as f64 / SECOND_NS;
@@ -192,7 +196,53 @@ fn stretched(against: &Against<'_, '_>, id: i64, life: &Life, told: &mut Told) {
     }
 }
 
+/// One hand-over gives back what the leader before could not yet write down, and the time to find
+/// the new one. If something was written meanwhile, so was what was due before.
+fn handed_over(
+    against: &Against<'_, '_>,
+    (id, ttl): (i64, i64),
+    (first, second): (&Question, &Question),
+    told: &mut Told,
+) {
+    let Some(until) = against.only_hand_over(first.asked, second.at) else { return };
+    let Some(written) = against.written_between(first.at, until) else { return };
+    let passed = (written - first.at) as f64 / SECOND_NS;
+    let left = first.left as f64 + 1.0 - passed * against.case.rules.clock_rate.0;
+    let unwritten = UNWRITTEN_SHARE * ttl as f64 + HAND_OVER_UNWRITTEN_SECS;
+    let most = left.max(0.0) + unwritten + against.case.rules.lease_extended_max.as_secs_f64();
+    if second.left as f64 > most {
+        told.tell("lease.stretched", &[first.op, second.op], || {
+            let (left, now) = (first.left, second.left);
+            format!(
+                "lease {id} of {ttl} s had {left} s left, and after a hand-over {now} s, though \
+                 {passed:.1} s had passed; nobody renewed it"
+            )
+        });
+    }
+}
+
 impl Against<'_, '_> {
+    /// When another member began to lead within a span, if that happened once and nothing else did
+    /// that leaders cannot help.
+    fn only_hand_over(&self, from: u64, to: u64) -> Option<u64> {
+        let before = UNDECIDED_MAX + self.case.rules.lease_extended_max * 2;
+        let from = from.saturating_sub(before.as_nanos() as u64);
+        let within = self.parts.members.iter().filter(|one| (from..=to).contains(&one.at));
+        let mut leads = within.clone().filter(|one| one.step == MemberStep::Leads);
+        let stood_still = within.clone().any(|one| one.step == MemberStep::Resumed);
+        let first = leads.next().filter(|_| leads.next().is_none() && !stood_still)?;
+        Some(first.at)
+    }
+
+    /// When the last thing was asked for that was written within a span.
+    fn written_between(&self, from: u64, to: u64) -> Option<u64> {
+        let written = self.parts.ops.iter().filter(|op| {
+            let wrote = op.response().is_some_and(|it| super::exec::wrote(&it.body));
+            wrote && op.invoked > from && op.returned < to
+        });
+        written.map(|op| op.invoked).max()
+    }
+
     /// Whole seconds that a lease may have on top of its time to live: some, if another member may
     /// decide about it than did when it was renewed, or the same after a restart.
     fn extended(&self, life: &Life, question: &Question) -> i64 {

@@ -95,6 +95,12 @@ impl Client {
         Self { scribe, members, member, answer_max, channel, renewals: None }
     }
 
+    /// The same, beginning with this member.
+    #[must_use]
+    pub fn at(self, member: u32) -> Self {
+        Self { member, channel: connection(member, options()), ..self }
+    }
+
     /// Writes down what this client does.
     #[must_use]
     pub fn scribe(&self) -> &Scribe {

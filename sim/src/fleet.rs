@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Read},
+    os::unix::process::ExitStatusExt as _,
     process::{Command, Output, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread::ScopedJoinHandle,
@@ -15,6 +16,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// What marks the line with a child's report.
 const REPORT: &str = "report ";
+/// Ends a process that has used up its processor time.
+const SIGXCPU: i32 = 24;
+/// A child that is slow because of others gets so many times its processor time of real time.
+const IDLE: u32 = 20;
 
 /// Prints a child's report to its parent.
 ///
@@ -41,7 +46,8 @@ pub fn run_child<T: DeserializeOwned>(args: &[String]) -> io::Result<Child<T>> {
     Ok(read(&this_program(args)?.output()?))
 }
 
-/// The same, but ends the process after `limit` of real time; then there is nothing to tell.
+/// The same, but ends the process after `limit` of processor time, or if it does not even use that;
+/// then there is nothing to tell.
 ///
 /// # Errors
 /// If no process can be started or ended.
@@ -49,7 +55,11 @@ pub fn run_child_within<T: DeserializeOwned>(
     args: &[String],
     limit: Duration,
 ) -> io::Result<Option<Child<T>>> {
-    let mut child = this_program(args)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -t \"$0\" && exec \"$@\"", &limit.as_secs().to_string()]);
+    limited.arg(std::env::current_exe()?).args(args).env("RUST_BACKTRACE", "0");
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = limited.spawn()?;
     let (over, is_over) = mpsc::channel();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut output = std::thread::scope(|scope| {
@@ -60,11 +70,12 @@ pub fn run_child_within<T: DeserializeOwned>(
             let _nobody_waits = over.send(());
             answers
         });
-        let timely = is_over.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
+        let mut timely = is_over.recv_timeout(limit * IDLE) != Err(RecvTimeoutError::Timeout);
         if !timely {
             child.kill()?;
         }
         let status = child.wait()?;
+        timely &= status.signal() != Some(SIGXCPU);
         let text = |reader: ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
         let (stdout, stderr) = (text(answers), text(errors));
         Ok::<_, io::Error>(timely.then_some(Output { status, stdout, stderr }))

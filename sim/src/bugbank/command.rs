@@ -90,20 +90,33 @@ fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
 
 /// The files to run; none of them may know of bugs.
 fn scenarios(files: &[PathBuf]) -> Result<Vec<String>, String> {
-    let mut found: Vec<PathBuf> = files.to_vec();
-    if found.is_empty() {
-        for dir in ["scenarios/fast", "scenarios/swarm", "scenarios/cluster"] {
-            // One of them may be missing: then the other one is all there is.
-            let Ok(entries) = fs::read_dir(dir) else { continue };
-            let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-            found.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "toml")));
-        }
+    let mut found = vec![files.to_vec()];
+    if files.is_empty() {
+        let dirs = ["scenarios/fast", "scenarios/swarm", "scenarios/cluster"];
+        found = dirs.into_iter().map(files_of).collect();
     }
-    found.sort();
+    let found = dealt(found);
     if found.is_empty() {
         return Err("there are no scenarios".to_owned());
     }
     Ok(found.into_iter().map(|path| path.display().to_string()).collect())
+}
+
+fn files_of(dir: &str) -> Vec<PathBuf> {
+    // One of them may be missing: then the others are all there is.
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut found: Vec<_> = paths.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    found.sort();
+    found
+}
+
+/// One of each pile in turn, so that a hunt meets every kind of scenario early; the shorter piles
+/// go round.
+fn dealt(piles: Vec<Vec<PathBuf>>) -> Vec<PathBuf> {
+    let longest = piles.iter().map(Vec::len).max().unwrap_or(0);
+    let turn = |n: usize| piles.iter().filter_map(move |pile| pile.iter().cycle().nth(n));
+    (0..longest).flat_map(|n| turn(n).cloned().collect::<Vec<_>>()).collect()
 }
 
 /// What is known of runs without a bug, by scenario and seed.

@@ -14,6 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::AlarmType;
 use reseed_proto::log::LogEntry;
@@ -212,7 +213,11 @@ impl Machine {
     fn txn(&mut self, request: &pb::TxnRequest, read: &dyn Read) -> Result<Outcome, Error> {
         let state = self.state(read);
         let chosen = mvcc::choose(request, state)?;
-        chosen.check(state)?;
+        let checked = chosen.check(state);
+        if let (Err(error), true) = (&checked, planted::on(Bug::RefusedTxnHalts)) {
+            return Err(Error::Broken(alloc::format!("{error}")));
+        }
+        checked?;
         self.write(read, |write| {
             let mut response = chosen.run(write)?;
             response.header = header(write.revision());
@@ -280,6 +285,8 @@ impl Machine {
         let mut effects = Vec::new();
         for one in &request.checkpoints {
             let id = LeaseId(one.id);
+            let first = planted::on(Bug::CheckpointOfAnother);
+            let one = if first { &request.checkpoints[0] } else { one };
             let noted = self.leases.checkpoint(id, one.remaining_ttl, &mut batch);
             effects
                 .extend(noted.map(|secs| Effect::LeaseCheckpointed { id, remaining_secs: secs }));

@@ -108,9 +108,7 @@ impl Applier {
             let applied = state.backend.install_blocking(&from)?;
             *machine = Machine::restore(&state.backend).map_err(ApplyError::Installed)?;
             let revision = machine.mvcc.revision();
-            if !planted::on(Bug::InstallUnseenByWatchers) {
-                watchers.missed(revision);
-            }
+            watchers.missed(revision);
             Ok::<_, ApplyError>((applied, revision))
         });
         let (applied, revision) = installed.await?;
@@ -193,8 +191,11 @@ impl Applier {
         if let Some(last) = done.last() {
             self.state.progress.set_applied(last.index);
         }
+        let progress = &self.state.progress;
+        let silent =
+            planted::on(Bug::FollowerNeverAnswers) && progress.leader() != self.state.member_id;
         for Done { id, answer, .. } in done {
-            if let Some(waiter) = self.waiters.take(id) {
+            if !silent && let Some(waiter) = self.waiters.take(id) {
                 // Whoever waited may have given up.
                 drop(waiter.send(answer));
             }

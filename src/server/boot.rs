@@ -152,7 +152,9 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
     }
     let log = log_view(&recovered, applied, &machine.members)?;
 
-    let raft_config = raft_config(&config, member_id, applied);
+    let replayed = planted::on(Bug::RestartReplaysAll);
+    let handed_over = if replayed { log.truncated() } else { applied.index };
+    let raft_config = raft_config(&config, member_id, handed_over);
     let node = Node::new(&raft_config, log)?;
     let metrics = Arc::new(Metrics::new());
     describe(&metrics, &config, member_id);
@@ -216,12 +218,12 @@ fn is_unusable(error: &BootError) -> bool {
     )
 }
 
-fn raft_config(config: &Config, id: u64, applied: AppliedAt) -> raft::Config {
+fn raft_config(config: &Config, id: u64, applied: u64) -> raft::Config {
     raft::Config {
         id,
         election_tick: config.election_ticks(),
         heartbeat_tick: 1,
-        applied: applied.index,
+        applied,
         max_size_per_msg: 1 << 20,
         max_inflight_msgs: 512,
         check_quorum: true,
@@ -330,7 +332,10 @@ fn log_view(
         term: found.term,
         vote: found.vote,
         // What is applied was committed, even if the commit index that said so was not synced.
-        commit: found.commit.max(applied.index).max(mark.index).min(last),
+        commit: match planted::on(Bug::RestartCommitsAll) {
+            true => last,
+            false => found.commit.max(applied.index).max(mark.index).min(last),
+        },
     };
     let conf_state = changes::conf_state(members);
     let mut log = LogView::new(mark.index, mark.term, conf_state, hard_state);

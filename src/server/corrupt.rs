@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use reseed_core::error::Error;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request;
 use reseed_rt::clock::{self, interval};
@@ -188,7 +189,10 @@ impl Monitor {
             }
         });
         let answers = join_all(asked).await.into_iter().flatten();
-        let comparable = answers.filter(|(_, a)| a.compact_revision == mine.compact_revision);
+        let comparable = answers.filter(|(_, a)| {
+            let equal = a.compact_revision == mine.compact_revision;
+            equal || planted::on(Bug::HashesOfAllCompared)
+        });
         let mut hashes: Hashes = comparable.map(|(id, answer)| (id, answer.hash)).collect();
         hashes.insert(me, mine.hash);
         tracing::debug!(revision = mine.hash_revision, compared = hashes.len(), "compared");

@@ -309,7 +309,9 @@ impl LeaseClock {
         let leads = || member.progress.leader() == member.id;
         let is_primary = self.inner.expiry.lock().is_primary();
         if !leads() {
-            self.inner.expiry.lock().demote();
+            if !planted::on(Bug::ExLeaderRevokes) {
+                self.inner.expiry.lock().demote();
+            }
             return;
         }
         if is_primary {

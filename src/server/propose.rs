@@ -183,7 +183,8 @@ impl Proposer {
         outcome.unwrap_or_else(|_elapsed| {
             inner.metrics.proposals_failed.inc();
             probe::hit(Probe::ProposalTimeout);
-            Err(Error::Timeout)
+            let denies = planted::on(Bug::TimeoutDenies);
+            Err(if denies { Error::TooManyRequests } else { Error::Timeout })
         })
     }
 

@@ -37,6 +37,9 @@ impl ReadIndex {
             // here saves the way to the driver's thread and back, which costs more than the read.
             return Ok(());
         }
+        if level && self.progress.leader() != 0 && planted::on(Bug::FollowerReadsAlone) {
+            return Ok(());
+        }
         probe::hit(Probe::ReadWaited);
         let confirmed = clock::timeout(self.timeout, async {
             let (waiter, index) = oneshot::channel();

@@ -242,7 +242,9 @@ impl Book {
         entry.state = State::Asked(id);
         entry.partial.clear();
         let mut request = entry.order.request.clone();
-        request.start_revision = entry.next;
+        if !planted::on(Bug::ClientResumesFromNow) {
+            request.start_revision = entry.next;
+        }
         request.watch_id = id;
         self.keys_by_id.insert(id, key);
         self.asked.push_back(id);

@@ -4,6 +4,7 @@
 //! etcd asks (`ValidateConfigurationChange`): it depends on nothing but the members there are.
 
 use bytes::Bytes;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::member_change::Change;
 use reseed_proto::log::{MemberAdd, MemberChange, MemberUpdate};
 
@@ -60,7 +61,9 @@ impl Members {
         let is_new = self.removed.insert(id);
         assert!(is_new, "member {id} was removed before");
         let key = Bytes::copy_from_slice(&id.to_key());
-        batch.delete(Table::Members, key.clone());
+        if !planted::on(Bug::RemovedIdReturns) {
+            batch.delete(Table::Members, key.clone());
+        }
         batch.put(Table::MembersRemoved, key, Bytes::new());
         Ok(())
     }
@@ -72,6 +75,7 @@ impl Members {
         self.check_urls(id, &update.peer_urls)?;
         let record = self.records.get_mut(&id).ok_or(Error::MemberNotFound)?;
         record.peer_urls.clone_from(&update.peer_urls);
+        record.is_learner &= !planted::on(Bug::UpdatePromotes);
         persist(record, batch);
         Ok(())
     }
@@ -82,7 +86,9 @@ impl Members {
             return Err(Error::MemberNotLearner);
         }
         record.is_learner = false;
-        persist(record, batch);
+        if !planted::on(Bug::PromotionNotWritten) {
+            persist(record, batch);
+        }
         Ok(())
     }
 

@@ -153,7 +153,9 @@ impl Expiry {
     /// The log ended a lease.
     pub fn revoked(&mut self, id: LeaseId) {
         if let Some(clock) = self.leases.remove(&id) {
-            self.due.remove(&(clock.due_at, id));
+            if !planted::on(Bug::RevokedStaysDue) {
+                self.due.remove(&(clock.due_at, id));
+            }
             self.checkpoints.remove(&(clock.checkpoint_at, id));
         }
     }
@@ -173,6 +175,9 @@ impl Expiry {
         self.is_primary = true;
         let ids: Vec<_> = self.leases.keys().copied().collect();
         for id in ids {
+            if planted::on(Bug::HandOverRestoresTtl) {
+                self.checkpointed(Checkpoint { id, remaining_secs: 0 });
+            }
             self.start(id, now.saturating_add(extend));
         }
     }

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::mvccpb::event::EventType;
 use reseed_proto::mvccpb::{Event, KeyValue};
 
@@ -79,7 +80,8 @@ pub fn events_between(
             damage = Some(broken(format_args!("record at {key:02x?} is no pair")));
             return false;
         };
-        if found.last().is_none_or(|last| last.revision != revision) {
+        let cuts = planted::on(Bug::HistoryCutsRevision) && bytes >= limits.bytes_max;
+        if cuts || found.last().is_none_or(|last| last.revision != revision) {
             if found.len() >= limits.revisions_max || bytes >= limits.bytes_max {
                 return false;
             }

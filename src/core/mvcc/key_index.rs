@@ -174,8 +174,10 @@ impl KeyIndex {
         let many = self.make_many();
         many.check_later(at);
         assert!(many.version > 0, "a key deleted twice at {at}");
-        many.version = 0;
-        many.created = 0;
+        if !planted::on(Bug::RecreatedKeepsCreation) {
+            many.version = 0;
+            many.created = 0;
+        }
         many.changes.push_back(Packed { main: at.main, sub: at.sub, is_tombstone: true });
     }
 

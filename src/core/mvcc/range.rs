@@ -72,6 +72,7 @@ impl RangePlan {
         // How many to remember: with nothing left to decide, the limit and no more.
         let kept_max = match () {
             () if request.count_only => 0,
+            () if planted::on(Bug::LimitBeforeSort) => limit,
             () if is_late || early_sort.is_some() => usize::MAX,
             () => limit,
         };
@@ -181,8 +182,9 @@ impl Bounds {
         self.min != 0 || self.max != 0
     }
 
-    const fn admit(self, rev: i64) -> bool {
-        (self.min == 0 || self.min <= rev) && (self.max == 0 || rev <= self.max)
+    fn admit(self, rev: i64) -> bool {
+        let max = self.max - i64::from(planted::on(Bug::ModBoundExclusive));
+        (self.min == 0 || self.min <= rev) && (self.max == 0 || rev <= max)
     }
 }
 

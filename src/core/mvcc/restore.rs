@@ -47,6 +47,12 @@ impl Store {
             let by_key = a.rank.cmp(&b.rank).then_with(|| a.key.cmp(&b.key));
             by_key.then(a.change.at.cmp(&b.change.at))
         });
+        let last = match found.last() {
+            Some(of_last_key) if planted::on(Bug::RestoredRevisionOfLastKey) => {
+                of_last_key.change.at.main
+            }
+            _ => last,
+        };
         let index = Index::from_sorted(group(found, leases)?);
         // The compact revision counts: the records it was made of may be gone (etcd issue 17780).
         let revision = last.max(compaction.scheduled);

@@ -105,7 +105,11 @@ pub(crate) fn choose<'r>(
     let mut nested = Vec::new();
     for op in ops {
         if let Some(Request::RequestTxn(inner)) = &op.request {
-            nested.push(choose(inner, state)?);
+            let mut inner = choose(inner, state)?;
+            if planted::on(Bug::NestedAnswersOuter) {
+                inner.succeeded = succeeded;
+            }
+            nested.push(inner);
         }
     }
     Ok(Chosen { succeeded, ops, nested })

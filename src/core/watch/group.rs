@@ -257,7 +257,8 @@ impl<T> Group<T> {
         let watcher = self.members.get(id)?;
         let synced = matches!(watcher.state, State::Synced { .. })
             || planted::on(Bug::ProgressWhileUnsynced);
-        (synced && watcher.progress_from <= self.revision).then_some(self.revision)
+        let is_news = watcher.progress_from <= self.revision || planted::on(Bug::ProgressFromPast);
+        (synced && is_news).then_some(self.revision)
     }
 
     /// Proves the invariants that one look can prove; costs O(watchers).

@@ -151,9 +151,12 @@ impl<T> Members<T> {
         sink: &mut impl Sink<T>,
     ) {
         for RevisionEvents { revision, events } in history {
+            let mut found: Option<Found> = None;
             for event in events.iter() {
                 let Some(kv) = &event.kv else { continue };
-                let mut found: Option<Found> = None;
+                if !planted::on(Bug::EventsReused) {
+                    found = None;
+                }
                 index.visit(&kv.key, |id| {
                     if self.wants(id, *revision, event, mode) {
                         let found = found.get_or_insert_with(|| Found::new(*revision, event));
@@ -246,6 +249,7 @@ impl<T> Members<T> {
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let Some(watcher) = &mut slot.watcher else { continue };
             let State::Synced { start } = watcher.state else { continue };
+            let from = if planted::on(Bug::FallBehindResends) { start } else { from };
             let next = start.max(from);
             if next <= to {
                 watcher.state = State::Ready { next };

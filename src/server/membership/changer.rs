@@ -10,6 +10,7 @@ use std::time::Duration;
 use reseed_core::applied::Response;
 use reseed_core::error::Error;
 use reseed_core::id::MemberId;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::MemberChange;
 use reseed_proto::log::member_change::Change;
@@ -75,7 +76,9 @@ impl Changer {
     pub(crate) async fn lead(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
         let turn = self.turn.acquire().await;
         let _turn = turn.map_err(|_closed| Error::Stopped)?;
-        if let Some(Change::Promote(id)) = change.change {
+        if let Some(Change::Promote(id)) = change.change
+            && !planted::on(Bug::UnreadyPromoted)
+        {
             self.check_in_sync(id).await?;
         }
         if self.state.config.strict_reconfig_check {

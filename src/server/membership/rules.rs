@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use reseed_core::cluster::Members;
 use reseed_core::error::Error;
 use reseed_core::id::MemberId;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::MemberRecord;
 
 /// What a member knows when it is asked to change the membership.
@@ -54,7 +55,8 @@ impl View<'_> {
         // The newcomer counts as down: enough must be left with it (etcd #21667). One that only
         // learns needs a working cluster all the same.
         let needed = if is_learner || grows_from_one { voters } else { voters + 1 };
-        if self.active() < quorum(needed) { Err(Error::Unhealthy) } else { Ok(()) }
+        let everybody = planted::on(Bug::AddNeedsEverybody) && self.active() < voters;
+        if everybody || self.active() < quorum(needed) { Err(Error::Unhealthy) } else { Ok(()) }
     }
 
     /// A member may be removed.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use reseed_core::error::Error;
 use reseed_core::id::{LeaseId, Millis};
 use reseed_core::lease::expiry::TimeLeft;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::peer::{LeaseQuestion, peer_client::PeerClient};
 use reseed_rt::clock;
 use tonic::transport::Channel;
@@ -62,6 +63,9 @@ impl Leader {
             let answer = client.keep_alive(question).await.map(Response::into_inner)?;
             Ok(answer.found.then_some(answer.ttl_secs))
         };
+        if planted::on(Bug::RenewedByFollower) {
+            return here().await;
+        }
         self.ask(here, ask).await
     }
 

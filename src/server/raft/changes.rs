@@ -8,6 +8,7 @@ use prost::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, ConfState, Entry, EntryType};
 use reseed_core::cluster::Members;
 use reseed_core::codec;
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::member_change::Change;
 use reseed_proto::log::{LogEntry, MemberAdd, MemberChange, MemberRecord, log_entry::Request};
 
@@ -52,7 +53,8 @@ pub(crate) fn steps(from: &ConfState, to: &ConfState) -> Vec<ConfChange> {
     for id in new(&to.learners, &from.learners) {
         steps.push(step(ConfChangeType::AddLearnerNode, id));
     }
-    for id in from.voters.iter().chain(&from.learners) {
+    let leaving = from.voters.iter().chain(&from.learners);
+    for id in leaving.filter(|_| !planted::on(Bug::RemovalUnheard)) {
         if !to.voters.contains(id) && !to.learners.contains(id) {
             steps.push(step(ConfChangeType::RemoveNode, *id));
         }

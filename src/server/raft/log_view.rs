@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
+use reseed_planted::{self as planted, Bug};
 use reseed_rt::probe::{self, Probe};
 
 /// The in-memory tail and what raft must know about the part before it.
@@ -84,7 +85,9 @@ impl LogView {
         assert!(first.index <= self.last() + 1, "append at {} leaves a gap", first.index);
         let keep = usize::try_from(first.index - self.truncated_index - 1).unwrap_or(usize::MAX);
         probe::hit_if(keep < self.entries.len(), Probe::RaftConflict);
-        self.entries.truncate(keep);
+        if !planted::on(Bug::TailNotReplaced) {
+            self.entries.truncate(keep);
+        }
         self.entries.extend(entries.iter().cloned());
     }
 

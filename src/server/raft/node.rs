@@ -17,6 +17,7 @@ use raft::eraftpb::{
     ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata,
 };
 use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
+use reseed_planted::{self as planted, Bug};
 
 use super::changes;
 use super::log_view::LogView;
@@ -143,6 +144,10 @@ impl Node {
             entries,
             ..Message::default()
         };
+        if planted::on(Bug::ForwardedTwice) && !self.is_leader() {
+            // The answer to the first one decides nothing.
+            let _again = self.raw.raft.step(message.clone());
+        }
         self.raw.raft.step(message).map_err(|_dropped| Refused::NoLeader)
     }
 
@@ -260,7 +265,8 @@ impl Node {
         let ready = self.pending.take().expect("persisted follows output");
         let log = self.raw.mut_store();
         if let Some(SnapshotMetadata { conf_state, index, term }) = &output.snapshot {
-            log.restore(*index, *term, conf_state.clone().unwrap_or_default());
+            let term = if planted::on(Bug::InstallForgetsTerm) { 0 } else { *term };
+            log.restore(*index, term, conf_state.clone().unwrap_or_default());
         }
         log.append(&output.entries);
         if let Some(hard_state) = &output.hard_state {

@@ -37,6 +37,9 @@ impl Reads {
 
     /// Adds a read to the next round.
     pub(crate) fn arrive(&mut self, waiter: ReadWaiter) {
+        if planted::on(Bug::RoundJoinedLate) && !self.in_round.is_empty() {
+            return self.in_round.push(waiter);
+        }
         self.waiting.push(waiter);
     }
 

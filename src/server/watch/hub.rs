@@ -324,7 +324,8 @@ impl Work {
         self.publish();
         let Some(stream) = self.streams.get_mut(&stream_id) else { return };
         let asked = create.start_revision;
-        let start = if asked == 0 { revision + 1 } else { asked };
+        let skipped = i64::from(planted::on(Bug::WatchNowSkips));
+        let start = if asked == 0 { revision + 1 + skipped } else { asked };
         probe::hit_if(start > revision + 1, Probe::WatchFuture);
         let owner = Owner {
             stream: stream_id,

@@ -12,7 +12,6 @@ use std::{
     sync::Arc,
 };
 
-use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::Disk;
 use reseed_rt::probe::{self, Probe};
 
@@ -109,9 +108,7 @@ impl Backend {
             (state.applied, state.persisted) = (applied, applied);
             state.full = false;
             // Under the lock, so that no reader of the old state puts a value back.
-            if !planted::on(Bug::InstallKeepsCache) {
-                self.shared.cache.clear();
-            }
+            self.shared.cache.clear();
             Ok(applied)
         });
         drop(flusher);

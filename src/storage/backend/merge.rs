@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reseed_core::port::{ReadError, Table, Visit};
+use reseed_planted::{self as planted, Bug};
 
 use super::{
     View,
@@ -82,6 +83,7 @@ impl Chunk {
                 }
             }
             going = match changes.next_if(|(k, _)| k.as_ref() == key) {
+                Some((_, None)) if planted::on(Bug::DeletedShowsThrough) => visit(key, value),
                 Some((_, None)) => true,
                 Some((k, Some(v))) => visit(k, v),
                 None => visit(key, value),

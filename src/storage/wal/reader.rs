@@ -83,6 +83,9 @@ pub(crate) fn scan(disk: &dyn Disk, dir: &Path) -> Result<Scan, WalError> {
             );
         }
         if !end.sealed && segment.has_torn_tail(end.offset, end.torn)? {
+            if planted::on(Bug::TornTailRefused) {
+                return Err(segment.damaged(end.offset, "unexpected end of the log"));
+            }
             cut = Some(Cut { file: name.file_name(), offset: end.offset });
         }
         let SegmentEnd { offset, chain, sealed, synced, .. } = end;
@@ -142,7 +145,7 @@ impl Replay {
         }
         if entry.index < first {
             self.entries.clear();
-        } else {
+        } else if !planted::on(Bug::ConflictKept) {
             self.entries.truncate((entry.index - first) as usize);
         }
         self.entries.push(entry);
@@ -280,7 +283,9 @@ impl Segment {
         let Some(header) = FrameHeader::decode(bytes.try_into().expect("as asked for")) else {
             return Ok(Frame::Bad("no record begins like this"));
         };
-        let Some(frame) = self.window.bytes(offset, header.frame_bytes())? else {
+        let is_large = planted::on(Bug::LargeRecordTorn) && header.frame_bytes() > 2048;
+        let frame = self.window.bytes(offset, header.frame_bytes())?;
+        let Some(frame) = frame.filter(|_| !is_large) else {
             return Ok(Frame::Bad("the record is longer than the segment"));
         };
         if !header.fits(frame, position) && !planted::on(Bug::TornRecordAccepted) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
+use reseed_planted::{self as planted, Bug};
 use reseed_proto::peer::{SnapshotChunk, SnapshotOffer, SnapshotPart, snapshot_part::Part};
 use reseed_rt::clock;
 use reseed_rt::probe::{self, Probe};
@@ -86,7 +87,9 @@ impl Transfer {
 fn offer(message: &mut Message, export: &Export) -> SnapshotOffer {
     let metadata = message.snapshot.get_or_insert_default().metadata.get_or_insert_default();
     let applied = export.exported.applied;
-    (metadata.index, metadata.term) = (applied.index, applied.term);
+    if metadata.index == 0 || !planted::on(Bug::SnapshotIndexStale) {
+        (metadata.index, metadata.term) = (applied.index, applied.term);
+    }
     SnapshotOffer {
         sha256: Bytes::copy_from_slice(&export.exported.sha256),
         bytes: export.exported.bytes,

@@ -31,14 +31,9 @@ impl Election {
     /// that is possible.
     pub async fn campaign(&mut self, value: &str) -> Result<i64, Error> {
         let entered = self.0.enter(value).await?;
-        match self.wait_to_lead(entered.is_new, value).await {
-            Ok(()) => Ok(entered.place.token),
-            Err(error) => {
-                // What this fails to remove goes with the lease.
-                self.0.leave().await.ok();
-                Err(error)
-            }
-        }
+        let waited = self.wait_to_lead(entered.is_new, value).await;
+        self.0.keep_if_ok(waited).await?;
+        Ok(entered.place.token)
     }
 
     async fn wait_to_lead(&mut self, is_new: bool, value: &str) -> Result<(), Error> {

@@ -26,14 +26,9 @@ impl Mutex {
     /// far as that is possible.
     pub async fn lock(&mut self) -> Result<i64, Error> {
         let token = self.0.enter("").await?.place.token;
-        match self.0.wait_for_turn().await {
-            Ok(()) => Ok(token),
-            Err(error) => {
-                // What this fails to remove goes with the lease.
-                self.0.leave().await.ok();
-                Err(error)
-            }
-        }
+        let waited = self.0.wait_for_turn().await;
+        self.0.keep_if_ok(waited).await?;
+        Ok(token)
     }
 
     /// Takes the lock if nobody has it: the fencing token, or `None`.

@@ -99,6 +99,15 @@ impl Seat {
         wait_for_turn(&self.session, &self.prefix, place).await
     }
 
+    /// Gives the place up if what it was for has failed; passes the outcome on.
+    pub(super) async fn keep_if_ok(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        if outcome.is_err() {
+            // What this fails to remove goes with the lease.
+            self.leave().await.ok();
+        }
+        outcome
+    }
+
     /// Gives the place up, if there is one. May be asked again after an error.
     pub(super) async fn leave(&mut self) -> Result<(), Error> {
         let place = match std::mem::replace(&mut self.state, State::Entering) {

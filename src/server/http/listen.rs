@@ -96,7 +96,7 @@ impl Listeners {
                 served.await;
             })
         });
-        let options = ServeOptions { threads: 0, ..options.clone() };
+        let options = ServeOptions { threads: 0, ..options };
         let metrics = self.metrics.into_iter().map(|listener| {
             task::spawn("metrics", serve(listener, pages.clone(), options.clone(), stop.clone()))
         });

@@ -4,10 +4,12 @@
 //! is dropped, whatever happens; if the test is failing then, the end of its log is printed.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use tempfile::TempDir;
@@ -258,8 +260,18 @@ impl Drop for Node {
     }
 }
 
-/// An address on loopback where nobody listens.
+/// An address on loopback where nobody listens, given to nobody else by this process.
+///
+/// Not one that the system picks: it would pick the same for a connection that somebody opens
+/// before the daemon listens. These are below its range (`ip_local_port_range`).
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("a bound socket has an address")
+    const PORTS: Range<u32> = 10_000..32_000;
+    static NEXT: LazyLock<AtomicU32> =
+        LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(97)));
+    let ports = PORTS.end - PORTS.start;
+    let candidates = (0..ports).map(|_| NEXT.fetch_add(1, Relaxed) % ports + PORTS.start);
+    let addresses =
+        candidates.filter_map(|port| Some((Ipv4Addr::LOCALHOST, port.try_into().ok()?)));
+    let mut free = addresses.map(SocketAddr::from).filter(|one| TcpListener::bind(one).is_ok());
+    free.next().expect("a free port")
 }

@@ -38,6 +38,16 @@ pub(super) fn try_out<'a>(
     request: &'a Request,
     body: Option<&'a Body>,
 ) -> Done<'a> {
+    let (draft, wrong) = carry_out(model, request, body);
+    Done { effects: draft.take_back(), wrong }
+}
+
+/// The same; what it did may be kept.
+pub(super) fn carry_out<'a, 'm>(
+    model: &'m mut Model<'a>,
+    request: &'a Request,
+    body: Option<&'a Body>,
+) -> (Draft<'a, 'm>, Option<Wrong>) {
     let mut branches = Vec::new();
     if let Request::Txn(txn) = request {
         decide(model, txn, &mut branches);
@@ -52,8 +62,7 @@ pub(super) fn try_out<'a>(
         Request::Revoke { id } => exec.end_lease(*id),
         _ => {}
     }
-    let wrong = exec.wrong.take();
-    Done { effects: exec.draft.take_back(), wrong }
+    (exec.draft, exec.wrong)
 }
 
 /// Which branches a transaction takes: its own first, then those of the nested ones it reaches.
@@ -133,12 +142,12 @@ impl<'a> Exec<'a, '_> {
         };
         let value = if put.ignore_value { before_kept.value } else { &put.value };
         let lease = if put.ignore_lease { before_kept.lease } else { put.lease };
-        self.draft.put(&put.key, value, lease);
+        self.draft.put(&put.key, before, (value, lease));
         match body {
             None => {}
             Some(Body::Put { prev }) => {
                 let expected = before.filter(|_| put.prev_kv);
-                let expected = expected.as_ref().map(|live| (put.key.as_str(), live));
+                let expected = expected.map(|live| (put.key.as_str(), live));
                 if let Some(story) = differ(expected.as_slice(), prev.as_slice()) {
                     self.fail("put.prev", || story);
                 }
@@ -148,9 +157,23 @@ impl<'a> Exec<'a, '_> {
     }
 
     fn delete(&mut self, delete: &'a Delete, body: Option<&'a Body>) {
+        if delete.end.is_empty() {
+            let before = self.draft.model().get(&delete.key).copied();
+            let found = before.map(|live| (delete.key.as_str(), live));
+            return self.delete_found(delete, found.as_slice(), body);
+        }
         let found = self.draft.model().range(&delete.key, &delete.end);
         let found: Vec<(&'a str, Live<'a>)> = found.map(|(key, live)| (key, *live)).collect();
-        for (key, _) in &found {
+        self.delete_found(delete, &found, body);
+    }
+
+    fn delete_found(
+        &mut self,
+        delete: &Delete,
+        found: &[(&'a str, Live<'a>)],
+        body: Option<&'a Body>,
+    ) {
+        for (key, _) in found {
             self.draft.delete(key);
         }
         match body {
@@ -160,8 +183,7 @@ impl<'a> Exec<'a, '_> {
                     let story = || format!("says {deleted} keys deleted, not {}", found.len());
                     self.fail("delete.count", story);
                 }
-                let expected: Vec<_> = found.iter().map(|(key, live)| (*key, live)).collect();
-                let expected = if delete.prev_kv { expected.as_slice() } else { &[] };
+                let expected = if delete.prev_kv { found } else { &[] };
                 if let Some(story) = differ(expected, prev) {
                     self.fail("delete.prev", || story);
                 }
@@ -216,7 +238,7 @@ fn kept<'a>(put: &Put, before: Option<Live<'a>>) -> Option<Live<'a>> {
 }
 
 /// How what was there before differs from what an answer says of it.
-fn differ(expected: &[(&str, &Live<'_>)], said: &[Pair]) -> Option<String> {
+fn differ(expected: &[(&str, Live<'_>)], said: &[Pair]) -> Option<String> {
     let same = expected.len() == said.len()
         && expected
             .iter()

@@ -27,21 +27,24 @@ use crate::history::{
 #[derive(Debug, Default)]
 pub(super) struct Asked<'a> {
     by_value: Vec<(&'a str, u32)>,
-    /// Deletions of one key, and puts that keep a value.
-    by_key: BTreeMap<&'a str, Vec<u32>>,
+    /// Deletions of one key, which all do the same.
+    deletes: BTreeMap<&'a str, Vec<u32>>,
+    /// Puts that keep the value there is.
+    keeps: BTreeMap<&'a str, Vec<u32>>,
     /// Whatever else could have an effect without writing a value of its own.
     general: Vec<u32>,
 }
 
 /// A revision without an acknowledged write.
 #[derive(Debug)]
-pub(super) struct Riddle {
+pub(super) struct Riddle<'a, 'w> {
     pub(super) revision: i64,
+    truth: &'w [Effect<'a>],
     candidates: Vec<Candidate>,
     /// The lease whose end would be just that.
     pub(super) lease: Option<i64>,
-    /// What to tell if nothing explains it.
-    otherwise: Tale,
+    /// What to tell if nothing can explain it; what could may still be needed elsewhere.
+    unexplained: Option<Tale>,
 }
 
 /// A violation that may turn out to be none.
@@ -52,6 +55,16 @@ struct Tale {
     story: String,
 }
 
+/// What an operation has to do with a riddle.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// It would have done exactly that.
+    All,
+    /// It would have done something like it, and what the difference is called.
+    Some(&'static str),
+    None,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     op: u32,
@@ -60,7 +73,7 @@ struct Candidate {
     before_watches: bool,
 }
 
-impl Riddle {
+impl Riddle<'_, '_> {
     /// The lease that ended here, and whether nobody else could have done it.
     pub(super) fn ended(&self) -> Option<(i64, bool)> {
         self.lease.map(|id| (id, self.candidates.is_empty()))
@@ -83,10 +96,10 @@ impl<'a> Asked<'a> {
         each_value(request, &mut |value| self.by_value.push((value, index)));
         match request {
             Request::Put(put) if put.ignore_value => {
-                self.by_key.entry(&put.key).or_default().push(index);
+                self.keeps.entry(&put.key).or_default().push(index);
             }
-            Request::Delete(delete) if delete.end.is_empty() => {
-                self.by_key.entry(&delete.key).or_default().push(index);
+            Request::Delete(delete) if is_plain_delete(request) => {
+                self.deletes.entry(&delete.key).or_default().push(index);
             }
             Request::Delete(_) => self.general.push(index),
             Request::Txn(txn) if has_quiet_write(txn) => self.general.push(index),
@@ -103,7 +116,15 @@ impl<'a> Asked<'a> {
             let same = self.by_value[from..].iter().take_while(|(value, _)| *value == now.value);
             suspects.extend(same.map(|(_, op)| *op));
         }
-        suspects.extend(self.by_key.get(first.key).into_iter().flatten());
+        // A deletion puts nothing and a put deletes nothing, so most revisions have no use for one
+        // of the two; and there may be many of either.
+        let of_first = || truth.iter().filter(|effect| effect.key == first.key);
+        if of_first().any(|effect| effect.now.is_none()) {
+            suspects.extend(self.deletes.get(first.key).into_iter().flatten());
+        }
+        if of_first().any(|effect| effect.now.is_some()) {
+            suspects.extend(self.keeps.get(first.key).into_iter().flatten());
+        }
         let touches = |op: &u32| exec::touches(parts.ops[*op as usize].request, first.key);
         suspects.extend(self.general.iter().copied().filter(touches));
         suspects.sort_unstable();
@@ -112,41 +133,57 @@ impl<'a> Asked<'a> {
     }
 
     /// Makes a riddle of a revision; `model` is the state before it.
-    pub(super) fn riddle(
+    pub(super) fn riddle<'w>(
         &self,
         model: &mut Model<'a>,
-        truth: &[Effect<'a>],
+        truth: &'w [Effect<'a>],
         parts: &Parts<'a>,
         bounds: &Bounds,
-    ) -> Riddle {
+    ) -> Riddle<'a, 'w> {
         let revision = model.revision() + 1;
         let lease = ended_lease(model, truth);
         let mut candidates = Vec::new();
         let mut near: Option<(u32, &'static str)> = None;
+        let mut of_deletes = None;
         for op in self.suspects(truth, parts) {
             let Op { invoked, request, .. } = parts.ops[op as usize];
-            let done = try_out(model, request, None);
-            if done.effects == truth {
-                let in_time = bounds.allows(revision, invoked, false);
-                let before_watches = bounds.allows(revision, invoked, true);
-                candidates.push(Candidate { op, in_time, before_watches });
-            } else if !done.effects.is_empty() {
-                let class = compare(&done.effects, truth);
-                if class != "durable.lost" {
-                    near = near.or(Some((op, class)));
+            let part = match of_deletes {
+                Some(known) if is_plain_delete(request) => known,
+                _ => part(model, request, truth),
+            };
+            if is_plain_delete(request) {
+                of_deletes = Some(part);
+            }
+            match part {
+                Part::All => {
+                    let in_time = bounds.allows(revision, invoked, false);
+                    let before_watches = bounds.allows(revision, invoked, true);
+                    candidates.push(Candidate { op, in_time, before_watches });
                 }
+                Part::Some(class) => near = near.or(Some((op, class))),
+                Part::None => {}
             }
         }
-        let otherwise = if candidates.is_empty() && lease.is_none() {
-            unexplained(model, truth, parts, near)
-        } else {
-            let ids: Vec<OpId> =
-                candidates.iter().map(|one| parts.ops[one.op as usize].id).collect();
-            let story = format!("revision {revision} is {truth:?}: more often than asked for");
-            Tale { class: "timeline.twice", ops: ids, story }
-        };
-        Riddle { revision, candidates, lease, otherwise }
+        let is_dark = candidates.is_empty() && lease.is_none();
+        let unexplained = is_dark.then(|| unexplained(model, truth, parts, near));
+        Riddle { revision, truth, candidates, lease, unexplained }
     }
+}
+
+fn part<'a>(model: &mut Model<'a>, request: &'a Request, truth: &[Effect<'a>]) -> Part {
+    let done = try_out(model, request, None);
+    if done.effects == truth {
+        return Part::All;
+    }
+    match compare(&done.effects, truth) {
+        "durable.lost" => Part::None,
+        class => Part::Some(class),
+    }
+}
+
+/// Whether it deletes one key; of one riddle's suspects, all such delete the same.
+fn is_plain_delete(request: &Request) -> bool {
+    matches!(request, Request::Delete(delete) if delete.end.is_empty())
 }
 
 /// How what an operation would have done relates to what happened.
@@ -233,7 +270,11 @@ fn unexplained<'a>(
 
 /// Gives each riddle an operation of its own; returns, for each, the operation, if one is needed
 /// and found. Tells of riddles without a solution.
-pub(super) fn solve(riddles: &[Riddle], parts: &Parts<'_>, told: &mut Told) -> Vec<Option<u32>> {
+pub(super) fn solve(
+    riddles: &[Riddle<'_, '_>],
+    parts: &Parts<'_>,
+    told: &mut Told,
+) -> Vec<Option<u32>> {
     let mut matching = Matching { of_op: BTreeMap::new(), of_riddle: vec![None; riddles.len()] };
     let pending = (0..riddles.len()).filter(|one| riddles[*one].lease.is_none());
     let mut pending: Vec<usize> = pending.collect();
@@ -252,10 +293,17 @@ pub(super) fn solve(riddles: &[Riddle], parts: &Parts<'_>, told: &mut Told) -> V
                     format!("operation {id} is revision {revision}, seen before it was asked for")
                 });
             }
-            _ => {
-                let Tale { class, story, ops } = &riddle.otherwise;
-                told.tell(class, ops, || story.clone());
-            }
+            _ => match &riddle.unexplained {
+                Some(Tale { class, story, ops }) => told.tell(class, ops, || story.clone()),
+                None => {
+                    let id = |one: &Candidate| parts.ops[one.op as usize].id;
+                    let ids: Vec<OpId> = riddle.candidates.iter().map(id).collect();
+                    told.tell("timeline.twice", &ids, || {
+                        let Riddle { revision, truth, .. } = riddle;
+                        format!("revision {revision} is {truth:?}: more often than asked for")
+                    });
+                }
+            },
         }
     }
     matching.of_riddle
@@ -271,7 +319,7 @@ impl Matching {
     fn augment(
         &mut self,
         start: usize,
-        riddles: &[Riddle],
+        riddles: &[Riddle<'_, '_>],
         allowed: fn(&Candidate) -> bool,
     ) -> bool {
         // Breadth first: from which riddle an operation was reached.

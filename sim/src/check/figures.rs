@@ -9,6 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
+    Audit,
     file::CaseFile,
     sample::{Sample, delete, get, put, swap},
 };
@@ -71,7 +72,9 @@ pub fn history(size: Size, seed: u64) -> CaseFile {
         };
     }
     watch(&mut sample);
-    let audit = sample.audit();
+    // What is measured is the history and not its making: nothing else stays in memory.
+    let changes = std::mem::take(&mut sample.store.changes);
+    let audit = Audit { changes, ..sample.audit() };
     CaseFile { rules: sample.rules, audit, history: sample.events, ..CaseFile::default() }
 }
 
@@ -99,8 +102,9 @@ fn watch(sample: &mut Sample) {
         sample.watch(watch, WatchStep::Open { spec });
         let revision = sample.store.revision;
         sample.watch(watch, WatchStep::Created { revision });
-        for batch in changes.chunks(BATCH) {
-            let changes = batch.to_vec();
+        let mut rest = changes.into_iter();
+        while rest.len() > 0 {
+            let changes = rest.by_ref().take(BATCH).collect();
             sample.watch(watch, WatchStep::Events { revision, changes, fragment: false });
         }
     }

@@ -122,7 +122,7 @@ fn exclusive(
 /// Until when leases certainly live, and when somebody first asked to revoke them.
 fn spans(against: &Against<'_, '_>) -> Spans {
     let mut spans = Spans::new();
-    for op in &against.parts.ops {
+    for op in against.parts.special() {
         match (op.request, op.outcome) {
             (Request::Revoke { .. }, Outcome::Fail(_)) => {}
             (Request::Revoke { id }, _) => {

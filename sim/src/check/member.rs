@@ -3,7 +3,7 @@
 //! A serializable read, a status or the beginning of a watch shows the member's own state, which
 //! may lag behind the cluster but does not go back. A restart may: it replays its log.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     case::Audit,
@@ -14,6 +14,7 @@ use super::{
 use crate::history::{Body, MemberStep, OpId, Request, SOME_MEMBER, WatchStep};
 
 /// Something a member said of its revision.
+#[derive(Clone, Copy)]
 struct Said {
     asked: u64,
     at: u64,
@@ -24,12 +25,47 @@ struct Said {
     is_local: bool,
 }
 
+/// What one member said from its own state, and what it had said before.
+#[derive(Default)]
+struct Member {
+    /// When it started.
+    starts: Vec<u64>,
+    /// What must not go back, in the order asked.
+    local: Vec<Said>,
+    /// For each of these the newest that was said between the one before and it, and in which of
+    /// its lives the member said it.
+    newest: Vec<Option<(usize, Said)>>,
+}
+
 /// Checks each member, from start to start.
 pub(super) fn check(parts: &Parts<'_>, told: &mut Told) {
-    let mut said: BTreeMap<u32, Vec<Said>> = BTreeMap::new();
+    let mut members: BTreeMap<u32, Member> = BTreeMap::new();
+    each(parts, &mut |member, said| {
+        if said.is_local && member != SOME_MEMBER {
+            members.entry(member).or_default().local.push(said);
+        }
+    });
+    for (id, member) in &mut members {
+        let boots = parts.members.iter().filter(|one| one.step == MemberStep::Boot);
+        member.starts = boots.filter(|one| one.member == *id).map(|one| one.at).collect();
+        member.prepare();
+    }
+    // There are many answers and few that come from a member's own state.
+    each(parts, &mut |member, said| {
+        if let Some(member) = members.get_mut(&member) {
+            member.hear(said);
+        }
+    });
+    for (id, member) in &members {
+        member.check(*id, told);
+    }
+}
+
+/// Visits everything that members said.
+fn each(parts: &Parts<'_>, visit: &mut impl FnMut(u32, Said)) {
     for op in &parts.ops {
-        if let Some(one) = answered(op) {
-            said.entry(op.member).or_default().push(one);
+        if let Some(said) = answered(op) {
+            visit(op.member, said);
         }
     }
     for steps in parts.watches.values() {
@@ -46,19 +82,8 @@ pub(super) fn check(parts: &Parts<'_>, told: &mut Told) {
                 }
                 _ => continue,
             };
-            let one = Said { asked, at: step.at, revision, op: 0, is_local };
-            said.entry(step.member).or_default().push(one);
+            visit(step.member, Said { asked, at: step.at, revision, op: 0, is_local });
         }
-    }
-    said.remove(&SOME_MEMBER);
-    for (member, said) in said {
-        let starts: Vec<u64> = parts
-            .members
-            .iter()
-            .filter(|one| one.member == member && one.step == MemberStep::Boot)
-            .map(|one| one.at)
-            .collect();
-        check_one(member, &said, &starts, told);
     }
 }
 
@@ -73,32 +98,59 @@ fn answered(op: &Op<'_>) -> Option<Said> {
     (revision > 0).then_some(Said { asked, at, revision, op, is_local })
 }
 
-/// Sweeps over beginnings and ends in the order of time; an answer counts only if its question is
-/// as young as the member.
-fn check_one(member: u32, said: &[Said], starts: &[u64], told: &mut Told) {
-    let life = |at: u64| starts.partition_point(|start| *start <= at);
-    let mut ends: Vec<&Said> = said.iter().filter(|one| life(one.asked) == life(one.at)).collect();
-    ends.sort_by_key(|one| one.at);
-    let mut begins: Vec<&Said> = ends.iter().copied().filter(|one| one.is_local).collect();
-    begins.sort_by_key(|one| one.asked);
-    let mut ends = ends.into_iter().peekable();
-    let mut newest: Option<(usize, &Said)> = None;
-    for begin in begins {
-        while let Some(end) = ends.next_if(|end| end.at < begin.asked) {
-            let life = life(end.at);
-            if newest.is_none_or(|(old, newest)| old < life || newest.revision < end.revision) {
-                newest = Some((life, end));
-            }
+impl Member {
+    fn life(&self, at: u64) -> usize {
+        self.starts.partition_point(|start| *start <= at)
+    }
+
+    /// An answer counts only if its question is as young as the member.
+    fn counts(&self, said: &Said) -> bool {
+        self.life(said.asked) == self.life(said.at)
+    }
+
+    fn prepare(&mut self) {
+        let mut local = std::mem::take(&mut self.local);
+        local.retain(|one| self.counts(one));
+        local.sort_by_key(|one| (one.asked, one.at));
+        self.newest = vec![None; local.len()];
+        self.local = local;
+    }
+
+    /// Remembers what was said for the next question after it. Of equally new answers the first
+    /// is kept.
+    fn hear(&mut self, said: Said) {
+        let next = self.local.partition_point(|one| one.asked <= said.at);
+        if next == self.local.len() || !self.counts(&said) {
+            return;
         }
-        if let Some((lived, newest)) = newest
-            && lived == life(begin.asked)
-            && begin.revision < newest.revision
-        {
-            let ops: Vec<OpId> = [newest.op, begin.op].into_iter().filter(|op| *op != 0).collect();
-            told.tell("member.back", &ops, || {
-                let (revision, before) = (begin.revision, newest.revision);
-                format!("member {member} says {revision} after it had said {before}")
-            });
+        let life = self.life(said.at);
+        let rank = |(life, said): (usize, Said)| (life, said.revision, Reverse(said.at));
+        let newest = &mut self.newest[next];
+        if newest.is_none_or(|newest| rank(newest) < rank((life, said))) {
+            *newest = Some((life, said));
+        }
+    }
+
+    /// Goes through its own answers in the order asked.
+    fn check(&self, id: u32, told: &mut Told) {
+        let mut newest: Option<(usize, Said)> = None;
+        for (one, before) in self.local.iter().zip(&self.newest) {
+            let rank = |(life, said): (usize, Said)| (life, said.revision);
+            if let Some(before) = *before
+                && newest.is_none_or(|newest| rank(newest) < rank(before))
+            {
+                newest = Some(before);
+            }
+            if let Some((life, newest)) = newest
+                && life == self.life(one.asked)
+                && one.revision < newest.revision
+            {
+                let ops = [newest.op, one.op].into_iter().filter(|op| *op != 0);
+                told.tell("member.back", &ops.collect::<Vec<OpId>>(), || {
+                    let (revision, before) = (one.revision, newest.revision);
+                    format!("member {id} says {revision} after it had said {before}")
+                });
+            }
         }
     }
 }
@@ -113,7 +165,7 @@ pub(super) fn check_hashes(audit: &Audit, parts: &Parts<'_>, told: &mut Told) {
         });
     }
     let mut known: BTreeMap<(i64, i64), (u32, OpId)> = BTreeMap::new();
-    for op in &parts.ops {
+    for op in parts.special() {
         match op.response().map(|response| &response.body) {
             Some(Body::Hash { hash, compact_revision, hash_revision }) => {
                 let of = (*hash_revision, *compact_revision);

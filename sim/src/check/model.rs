@@ -93,12 +93,22 @@ pub(super) struct Model<'a> {
     /// Which keys hang on a lease.
     attached: BTreeMap<i64, BTreeSet<&'a str>>,
     revision: i64,
+    /// What is being tried out; empty but for its room, which is used again.
+    writes: Vec<Write<'a>>,
+}
+
+/// A write that may be taken back.
+#[derive(Clone, Copy, Debug)]
+struct Write<'a> {
+    effect: Effect<'a>,
+    before: Option<Live<'a>>,
 }
 
 impl<'a> Model<'a> {
     /// An empty store, at revision 1.
-    pub(super) const fn new() -> Self {
-        Self { live: BTreeMap::new(), attached: BTreeMap::new(), revision: 1 }
+    pub(super) fn new() -> Self {
+        let (live, attached) = (BTreeMap::new(), BTreeMap::new());
+        Self { live, attached, revision: 1, writes: Vec::new() }
     }
 
     pub(super) const fn revision(&self) -> i64 {
@@ -115,8 +125,12 @@ impl<'a> Model<'a> {
         key: &'m str,
         end: &'m str,
     ) -> impl Iterator<Item = (&'a str, &'m Live<'a>)> + 'm {
-        let bounds = bounds(key, end);
-        bounds.into_iter().flat_map(|range| self.live.range::<str, _>(range)).map(|(k, v)| (*k, v))
+        // One key is found faster than the two ends of a range.
+        let is_one = end.is_empty();
+        let one = if is_one { self.live.get_key_value(key) } else { None };
+        let bounds = if is_one { None } else { bounds(key, end) };
+        let many = bounds.into_iter().flat_map(|range| self.live.range::<str, _>(range));
+        one.into_iter().chain(many).map(|(k, v)| (*k, v))
     }
 
     /// The keys that hang on a lease, in order.
@@ -126,7 +140,8 @@ impl<'a> Model<'a> {
 
     /// Begins to try something out.
     pub(super) fn draft(&mut self) -> Draft<'a, '_> {
-        Draft { model: self, undo: Vec::new(), effects: Vec::new() }
+        self.writes.clear();
+        Draft { model: self }
     }
 
     /// Takes what is said to have changed, at the next revision.
@@ -161,8 +176,6 @@ impl<'a> Model<'a> {
 #[derive(Debug)]
 pub(super) struct Draft<'a, 'm> {
     model: &'m mut Model<'a>,
-    undo: Vec<(&'a str, Option<Live<'a>>)>,
-    effects: Vec<Effect<'a>>,
 }
 
 impl<'a> Draft<'a, '_> {
@@ -171,15 +184,18 @@ impl<'a> Draft<'a, '_> {
         self.model
     }
 
-    /// Writes a key; what was there.
-    pub(super) fn put(&mut self, key: &'a str, value: &'a str, lease: i64) -> Option<Live<'a>> {
+    /// Writes a key where `before` is.
+    pub(super) fn put(
+        &mut self,
+        key: &'a str,
+        before: Option<Live<'a>>,
+        (value, lease): (&'a str, i64),
+    ) {
         let mod_revision = self.model.revision + 1;
-        let (create_revision, version) = match self.model.get(key) {
-            Some(before) => (before.create_revision, before.version + 1),
-            None => (mod_revision, 1),
-        };
+        let (create_revision, version) =
+            before.map_or((mod_revision, 1), |live| (live.create_revision, live.version + 1));
         let now = Live { value, mod_revision, create_revision, version, lease };
-        self.set(key, Some(now))
+        self.set(key, Some(now));
     }
 
     /// Deletes a key; what was there.
@@ -189,21 +205,33 @@ impl<'a> Draft<'a, '_> {
 
     /// Whether one of the writes so far deleted a key.
     pub(super) fn has_deleted(&self, key: &str) -> bool {
-        self.effects.iter().any(|effect| effect.key == key && effect.now.is_none())
+        let is_it = |effect: Effect<'_>| effect.key == key && effect.now.is_none();
+        self.effects().any(is_it)
+    }
+
+    /// The writes so far.
+    pub(super) fn effects(&self) -> impl Iterator<Item = Effect<'a>> {
+        self.model.writes.iter().map(|write| write.effect)
     }
 
     fn set(&mut self, key: &'a str, now: Option<Live<'a>>) -> Option<Live<'a>> {
         let before = self.model.set(key, now);
-        self.undo.push((key, before));
-        self.effects.push(Effect { key, now });
+        self.model.writes.push(Write { effect: Effect { key, now }, before });
         before
     }
 
     /// Takes everything back; what the effects were.
     pub(super) fn take_back(self) -> Vec<Effect<'a>> {
-        for (key, before) in self.undo.into_iter().rev() {
-            self.model.set(key, before);
+        let effects = self.effects().collect();
+        while let Some(Write { effect, before }) = self.model.writes.pop() {
+            self.model.set(effect.key, before);
         }
-        self.effects
+        effects
+    }
+
+    /// Makes the writes the next revision.
+    pub(super) fn keep(self) {
+        self.model.writes.clear();
+        self.model.revision += 1;
     }
 }

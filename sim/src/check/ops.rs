@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::{
-    Event, LockStep, MemberStep, OpId, Request, Response, WatchId, WatchStep, What,
+    Body, Event, LockStep, MemberStep, OpId, Request, Response, WatchId, WatchStep, What,
 };
 
 /// A time that does not come.
@@ -16,6 +16,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 pub(super) struct Op<'a> {
     pub(super) id: OpId,
     pub(super) member: u32,
+    /// See [`Op::is_plain`].
+    is_plain: bool,
     pub(super) invoked: u64,
     /// When its client knew; [`NEVER`] if the outcome is unknown.
     pub(super) returned: u64,
@@ -38,6 +40,11 @@ impl<'a> Op<'a> {
             Outcome::Ok(response) => Some(response),
             Outcome::Fail(_) | Outcome::Unknown(_) => None,
         }
+    }
+
+    /// Whether it asks about keys and nothing else, and was not refused nor answered otherwise.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     pub(super) fn is_unknown(&self) -> bool {
@@ -67,6 +74,8 @@ pub(super) struct LockAt<'a> {
 pub(super) struct Parts<'a> {
     /// In the order of their ids.
     pub(super) ops: Vec<Op<'a>>,
+    /// Where in `ops` those are that are not plain: few, and all that most checks are about.
+    special: Vec<u32>,
     pub(super) watches: BTreeMap<WatchId, Vec<At<&'a WatchStep>>>,
     pub(super) locks: Vec<LockAt<'a>>,
     pub(super) members: Vec<At<MemberStep>>,
@@ -87,7 +96,14 @@ impl<'a> Parts<'a> {
             before = event.at;
             parts.add(event);
         }
+        let all = (0..).zip(&parts.ops);
+        parts.special = all.filter(|(_, op)| !op.is_plain).map(|(index, _)| index).collect();
         parts
+    }
+
+    /// Operations about something else than keys, and refused ones.
+    pub(super) fn special(&self) -> impl Iterator<Item = &Op<'a>> {
+        self.special.iter().map(|index| &self.ops[*index as usize])
     }
 
     fn add(&mut self, event: &'a Event) {
@@ -120,6 +136,11 @@ impl<'a> Parts<'a> {
             self.complain(|| format!("operation {id} ends twice"));
             return;
         }
+        op.is_plain &= match outcome {
+            Outcome::Ok(response) => is_about_keys(&response.body),
+            Outcome::Fail(_) => false,
+            Outcome::Unknown(_) => true,
+        };
         op.outcome = outcome;
         op.returned = if op.is_unknown() { NEVER } else { at };
     }
@@ -140,16 +161,22 @@ impl<'a> Parts<'a> {
 
 /// Every operation, without its outcome.
 fn invocations(history: &[Event]) -> Vec<Op<'_>> {
-    let mut ops = Vec::new();
+    // Most events belong to operations, two to each.
+    let mut ops = Vec::with_capacity(history.len() / 2);
     for event in history {
         if let What::Invoke { op, member, request } = &event.what {
             let outcome = Outcome::Unknown(NEVER);
             let (id, member, invoked, returned) = (*op, *member, event.at, NEVER);
-            ops.push(Op { id, member, invoked, returned, request, outcome });
+            let is_plain = request.is_about_keys();
+            ops.push(Op { id, member, is_plain, invoked, returned, request, outcome });
         }
     }
     if !ops.is_sorted_by_key(|op| op.id) {
         ops.sort_by_key(|op| op.id);
     }
     ops
+}
+
+fn is_about_keys(body: &Body) -> bool {
+    matches!(body, Body::Range { .. } | Body::Put { .. } | Body::Delete { .. } | Body::Txn { .. })
 }

@@ -218,7 +218,7 @@ impl Store {
     fn txn(&mut self, txn: &Txn) -> Body {
         let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
         let steps = if succeeded { &txn.then } else { &txn.otherwise };
-        let mut bodies = Vec::new();
+        let mut bodies = Vec::with_capacity(steps.len());
         for step in steps {
             bodies.push(match step {
                 Step::Range(range) => self.range(range),
@@ -246,7 +246,11 @@ fn covers(key: &str, end: &str, other: &str) -> bool {
 }
 
 fn pairs<'s>(found: impl Iterator<Item = (&'s String, &'s Version)>) -> Vec<Pair> {
-    found.map(|(key, version)| Pair { key: key.clone(), version: version.clone() }).collect()
+    let pair =
+        |(key, version): (&String, &Version)| Pair { key: key.clone(), version: version.clone() };
+    let mut pairs: Vec<Pair> = found.map(pair).collect();
+    pairs.shrink_to_fit();
+    pairs
 }
 
 fn without_prev(change: Change) -> Change {

@@ -11,9 +11,12 @@ pub(super) struct Fact<'a> {
     pub(super) revision: i64,
     /// `None`: deleted.
     pub(super) now: Option<Live<'a>>,
-    /// The revision of the key's last change at an earlier revision, if it was there after that.
-    before: i64,
+    /// The index of the key's last fact at an earlier revision; [`NONE`]: there is none.
+    before: u32,
 }
+
+/// The index of no fact.
+const NONE: u32 = u32::MAX;
 
 /// Who made a revision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,11 +49,17 @@ impl<'a> Timeline<'a> {
     }
 
     /// Adds a fact to the revision that is not finished yet.
-    pub(super) fn add(&mut self, key: &'a str, now: Option<Live<'a>>, before: i64) {
+    pub(super) fn add(&mut self, key: &'a str, now: Option<Live<'a>>) {
         let revision = self.last() + 1;
         let index = self.facts.len() as u32;
+        let entry = self.of_key.entry(key);
+        // All facts of a key name it by the same bytes, which are then near at hand.
+        let key = *entry.key();
+        let of_key = entry.or_default();
+        let begun = self.starts.last().copied().unwrap_or(0);
+        let before = of_key.iter().rfind(|other| **other < begun).copied().unwrap_or(NONE);
+        of_key.push(index);
         self.facts.push(Fact { key, revision, now, before });
-        self.of_key.entry(key).or_default().push(index);
     }
 
     /// Finishes a revision.
@@ -93,7 +102,7 @@ impl<'a> Timeline<'a> {
 
     /// What a key was before a fact, at the end of the revision before.
     pub(super) fn before(&self, fact: &Fact<'a>) -> Option<Live<'a>> {
-        self.at(fact.before).iter().rfind(|other| other.key == fact.key)?.now
+        self.facts.get(fact.before as usize)?.now
     }
 
     /// Indexes of the facts about one key, in order.

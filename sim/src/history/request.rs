@@ -78,6 +78,14 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it reads or writes keys.
+    #[must_use]
+    pub const fn is_about_keys(&self) -> bool {
+        matches!(self, Self::Range(_) | Self::Put(_) | Self::Delete(_) | Self::Txn(_))
+    }
+}
+
 /// A read of one key or many.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -36,7 +36,7 @@ pub(super) fn check(against: &Against<'_, '_>, lives: &Lives, told: &mut Told) {
             }
         }
     }
-    for op in &against.parts.ops {
+    for op in against.parts.special() {
         if against.case.rules.members == 1 {
             answered(against, op, &attached, told);
         }

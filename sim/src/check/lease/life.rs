@@ -126,14 +126,14 @@ pub(super) struct Lives {
 impl Lives {
     pub(super) fn gather(against: &Against<'_, '_>) -> Self {
         let mut lives = Self::default();
-        for op in &against.parts.ops {
+        for op in against.parts.special() {
             lives.grant(op);
         }
-        for op in &against.parts.ops {
+        for op in against.parts.special() {
             lives.op(op);
         }
         if against.case.rules.members == 1 {
-            for op in &against.parts.ops {
+            for op in against.parts.special() {
                 let Some(Body::Leases { ids }) = op.response().map(|it| &it.body) else { continue };
                 if against.has_caught_up(op) {
                     lives.listed(op, ids);
@@ -303,7 +303,7 @@ fn only_lease(request: &Request) -> Option<i64> {
 /// What a grant answers: the time asked for or the least there is; not an id that is in use.
 pub(super) fn check_grants(against: &Against<'_, '_>, lives: &Lives, told: &mut Told) {
     let least = against.case.rules.lease_ttl_min.as_secs() as i64;
-    for op in &against.parts.ops {
+    for op in against.parts.special() {
         let Request::Grant { id, ttl } = op.request else { continue };
         match op.outcome {
             Outcome::Ok(response) => {
@@ -332,7 +332,7 @@ fn twice(against: &Against<'_, '_>, op: &Op<'_>, id: i64, lives: &Lives, told: &
     if life.revoke_asked.is_some_and(|asked| asked <= op.returned) {
         return;
     }
-    for other in &against.parts.ops {
+    for other in against.parts.special() {
         let Some(Body::Lease { id: same, ttl }) = other.response().map(|it| &it.body) else {
             continue;
         };

@@ -427,9 +427,12 @@ impl Drive {
         self.locks.remove(path);
     }
 
-    /// Room that is left, bytes.
-    #[must_use]
-    pub fn free_bytes(&self) -> u64 {
+    /// Room that is left, bytes. Who asks a full disk has felt that it is: what does not fit is
+    /// not even tried.
+    pub fn free_bytes(&mut self) -> u64 {
+        if let Some(token) = self.faults.full {
+            self.tally.bite(token);
+        }
         self.capacity.saturating_sub(self.image.used_bytes())
     }
 

@@ -138,6 +138,10 @@ impl Applier {
                 tracing::warn!(entries = run.len(), ?took, "apply request took too long");
             }
             self.hand_out(done);
+            if entries.peek().is_some() {
+                // A long log is applied at start while clients and peers ask.
+                task::yield_now().await;
+            }
         }
         Ok(())
     }

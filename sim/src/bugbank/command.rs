@@ -92,8 +92,12 @@ fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
 fn scenarios(files: &[PathBuf]) -> Result<Vec<String>, String> {
     let mut found = vec![files.to_vec()];
     if files.is_empty() {
-        let dirs = ["scenarios/fast", "scenarios/swarm", "scenarios/cluster"];
-        found = dirs.into_iter().map(files_of).collect();
+        let (mut one, mut other) = (files_of("scenarios/cluster"), Vec::new());
+        for at in (0..one.len() / 2).rev() {
+            other.push(one.remove(2 * at + 1));
+        }
+        // Most of what can go wrong takes several members: every second run has them.
+        found = vec![files_of("scenarios/fast"), one, files_of("scenarios/swarm"), other];
     }
     let found = dealt(found);
     if found.is_empty() {

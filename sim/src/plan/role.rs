@@ -39,13 +39,15 @@ pub enum Role {
     Explorer,
     /// Reads serializably and at past revisions.
     PastReader,
+    /// Reads what registers have written now, by a quorum.
+    Reader,
     /// The same as `Register` through the client crate of the repository, which retries.
     Library,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Register,
         Self::Append,
         Self::Bank,
@@ -59,12 +61,16 @@ impl Role {
         Self::Quota,
         Self::Explorer,
         Self::PastReader,
+        Self::Reader,
         Self::Library,
     ];
 
     /// Whether it changes anything that others could see.
     #[must_use]
     pub fn writes(self) -> bool {
-        !matches!(self, Self::Watcher | Self::SlowWatcher | Self::PastReader | Self::Maintenance)
+        !matches!(
+            self,
+            Self::Watcher | Self::SlowWatcher | Self::PastReader | Self::Reader | Self::Maintenance
+        )
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest lease that ends by itself is not longer than this, in seconds, whatever the plan.
 const LEASE_SECS: u64 = 10;
+/// No run fills a store of this size: with this quota, or none, every write is due.
+const ROOMY_BYTES: u64 = 1 << 30;
 
 /// What became of the run after its load.
 #[derive(Debug, Default)]
@@ -53,7 +55,7 @@ pub(super) async fn settle(cast: &Cast, crowd: &Crowd) -> Settled {
         settled.late("live.stuck", format!("no answer to a read within {HEALED_MAX:?}"));
         return settled;
     }
-    if crowd.plan().knobs.quota_backend_bytes.is_none() {
+    if crowd.plan().knobs.quota_backend_bytes.is_none_or(|quota| quota >= ROOMY_BYTES) {
         for member in 0..desk.members {
             let prober = machine.spawn(write_once(desk.clone(), member));
             if time::timeout(HEALED_MAX, prober).await.is_err() {

@@ -31,6 +31,7 @@ mod maintenance;
 mod operator;
 mod past_reader;
 mod quota;
+mod reader;
 mod refusal;
 mod register;
 mod say;
@@ -124,6 +125,7 @@ pub async fn play(role: Role, desk: Desk) {
             ask_on_and_on(desk, part).await;
         }
         Role::PastReader => ask_on_and_on(desk, PastReader::new()).await,
+        Role::Reader => reader::run(desk).await,
         Role::Append => append::run(desk).await,
         Role::Bank => bank::run(desk).await,
         Role::Kubernetes => kubernetes::run(desk).await,

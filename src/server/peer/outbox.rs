@@ -23,6 +23,8 @@ use crate::state::State;
 
 /// Turns of the driver whose messages may wait for one member.
 const TURNS_MAX: usize = 512;
+/// Addresses of one member that are tried in turn, at most.
+const URLS_MAX: usize = 16;
 /// Routes to callers that are no known members, at most.
 const CALLERS_MAX: usize = 16;
 
@@ -111,16 +113,22 @@ impl Peers {
     }
 
     /// Somebody of this cluster calls: who is no member as far as this one knows gets a route, too.
+    /// One that calls from elsewhere than the log says so far is answered there as well: a member
+    /// that joins while its leader moves could not even say that it lacks the log.
     pub(super) fn answer_to(&self, caller: u64, urls: &[String]) {
         let mut table = self.table.lock();
+        if caller == self.home.state.member_id || urls.is_empty() {
+            return;
+        }
         let strangers = table.outboxes.values().filter(|outbox| !outbox.is_member).count();
-        let is_known = table.outboxes.contains_key(&caller);
-        if !is_known
-            && caller != self.home.state.member_id
-            && !urls.is_empty()
-            && strangers < CALLERS_MAX
-        {
-            self.connect(&mut table, caller, urls, false);
+        let (known, is_member) = match table.outboxes.get(&caller) {
+            Some(outbox) => (outbox.urls.clone(), outbox.is_member),
+            None if strangers < CALLERS_MAX => (Vec::new(), false),
+            None => return,
+        };
+        let fresh: Vec<_> = urls.iter().filter(|url| !known.contains(url)).cloned().collect();
+        if !fresh.is_empty() && known.len() + fresh.len() <= URLS_MAX {
+            self.connect(&mut table, caller, &[known, fresh].concat(), is_member);
         }
     }
 

@@ -160,8 +160,8 @@ impl Client {
         }
     }
 
-    /// Gives up the connection.
-    fn go_elsewhere(&mut self) {
+    /// Gives up the connection, and asks the next member from now on.
+    pub(super) fn go_elsewhere(&mut self) {
         self.member = (self.member + 1) % self.members;
         self.channel = connection(self.member, options());
         self.renewals = None;

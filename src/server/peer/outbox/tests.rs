@@ -58,6 +58,26 @@ async fn routes_follow_the_members_and_callers_get_one_too() {
 }
 
 #[tokio::test]
+async fn who_has_moved_is_answered_there_until_the_log_says_where_it_is() {
+    let peers = peers();
+    let mut log = Applied::default();
+    log.add(&[peers.home.state.member_id, 2]);
+    peers.follow(log.members());
+    let urls = || peers.route(2).expect("a member").urls;
+    let before = urls();
+    peers.answer_to(2, &before);
+    assert_eq!(urls(), before);
+    let moved = [before.as_slice(), &["http://moved:1".into()]].concat();
+    peers.answer_to(2, &["http://moved:1".into()]);
+    assert_eq!(urls(), moved);
+    peers.answer_to(2, &before);
+    assert_eq!(urls(), moved, "what it says may be older than what it said");
+    peers.follow(log.members());
+    assert_eq!(urls(), before);
+    peers.ended().await;
+}
+
+#[tokio::test]
 async fn who_is_removed_loses_its_route_for_ever() {
     let peers = peers();
     let mut log = Applied::default();

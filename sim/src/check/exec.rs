@@ -290,6 +290,22 @@ fn each_range_of_txn<'a>(
     }
 }
 
+/// Whether one of a request's ranges names a revision.
+pub(super) fn names_revision(request: &Request) -> bool {
+    fn of_txn(txn: &Txn) -> bool {
+        txn.then.iter().chain(&txn.otherwise).any(|step| match step {
+            Step::Range(range) => range.revision != 0,
+            Step::Txn(nested) => of_txn(nested),
+            Step::Put(_) | Step::Delete(_) => false,
+        })
+    }
+    match request {
+        Request::Range(range) => range.revision != 0,
+        Request::Txn(txn) => of_txn(txn),
+        _ => false,
+    }
+}
+
 /// Whether a request could write a key.
 pub(super) fn touches(request: &Request, key: &str) -> bool {
     match request {

@@ -8,7 +8,6 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::{
     case::Audit,
     ops::{Op, Parts},
-    order::is_linearizable,
     told::Told,
 };
 use crate::history::{Body, MemberStep, OpId, Request, SOME_MEMBER, WatchStep};
@@ -88,13 +87,9 @@ fn each(parts: &Parts<'_>, visit: &mut impl FnMut(u32, Said)) {
 }
 
 fn answered(op: &Op<'_>) -> Option<Said> {
-    let response = op.response()?;
-    let is_local = match op.request {
-        request if is_linearizable(request) => false,
-        Request::Range(_) | Request::Txn(_) | Request::Status => true,
-        _ => false,
-    };
-    let (asked, at, revision, op) = (op.invoked, op.returned, response.revision, op.id);
+    let is_local = !op.is_linearizable
+        && matches!(op.request, Request::Range(_) | Request::Txn(_) | Request::Status);
+    let (asked, at, revision, op) = (op.invoked, op.returned, op.revision, op.id);
     (revision > 0).then_some(Said { asked, at, revision, op, is_local })
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{exec, order};
 use crate::history::{
     Body, Event, LockStep, MemberStep, OpId, Request, Response, WatchId, WatchStep, What,
 };
@@ -11,16 +12,25 @@ use crate::history::{
 /// A time that does not come.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// An operation.
+/// An operation. What every check asks of it is here; the request and the answer themselves are
+/// far away in memory, and there are a million of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Op<'a> {
     pub(super) id: OpId,
     pub(super) member: u32,
     /// See [`Op::is_plain`].
     is_plain: bool,
+    /// See [`order::is_linearizable`].
+    pub(super) is_linearizable: bool,
+    /// One of its ranges names a revision.
+    pub(super) names_revision: bool,
+    /// Its answer says that it wrote something; see [`exec::wrote`].
+    pub(super) wrote: bool,
     pub(super) invoked: u64,
     /// When its client knew; [`NEVER`] if the outcome is unknown.
     pub(super) returned: u64,
+    /// The revision of its answer; 0: there is none, or it does not say.
+    pub(super) revision: i64,
     pub(super) request: &'a Request,
     pub(super) outcome: Outcome<'a>,
 }
@@ -45,6 +55,12 @@ impl<'a> Op<'a> {
     /// Whether it asks about keys and nothing else, and was not refused nor answered otherwise.
     pub(super) fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    /// Whether it reads or writes keys.
+    pub(super) fn is_about_keys(&self) -> bool {
+        // What is plain is that, and then the request need not be looked at.
+        self.is_plain || self.request.is_about_keys()
     }
 
     pub(super) fn is_unknown(&self) -> bool {
@@ -141,6 +157,10 @@ impl<'a> Parts<'a> {
             Outcome::Fail(_) => false,
             Outcome::Unknown(_) => true,
         };
+        if let Outcome::Ok(response) = outcome {
+            op.revision = response.revision;
+            op.wrote = exec::wrote(&response.body);
+        }
         op.outcome = outcome;
         op.returned = if op.is_unknown() { NEVER } else { at };
     }
@@ -166,9 +186,19 @@ fn invocations(history: &[Event]) -> Vec<Op<'_>> {
     for event in history {
         if let What::Invoke { op, member, request } = &event.what {
             let outcome = Outcome::Unknown(NEVER);
-            let (id, member, invoked, returned) = (*op, *member, event.at, NEVER);
-            let is_plain = request.is_about_keys();
-            ops.push(Op { id, member, is_plain, invoked, returned, request, outcome });
+            ops.push(Op {
+                id: *op,
+                member: *member,
+                is_plain: request.is_about_keys(),
+                is_linearizable: order::is_linearizable(request),
+                names_revision: exec::names_revision(request),
+                wrote: false,
+                invoked: event.at,
+                returned: NEVER,
+                revision: 0,
+                request,
+                outcome,
+            });
         }
     }
     if !ops.is_sorted_by_key(|op| op.id) {

@@ -83,16 +83,17 @@ impl Bounds {
     fn add_op(&mut self, index: u32, op: &Op<'_>) {
         let who = Who::Op(index);
         match op.outcome {
-            Outcome::Ok(response) => {
-                self.end(response.revision, op.returned, who);
-                if let Request::Compact { revision, .. } = op.request {
+            Outcome::Ok(_) => {
+                self.end(op.revision, op.returned, who);
+                if !op.is_plain()
+                    && let Request::Compact { revision, .. } = op.request
+                {
                     self.end(*revision, op.returned, who);
                 }
-                if !is_linearizable(op.request) {
+                if !op.is_linearizable {
                     return;
                 }
-                let is_write = exec::wrote(&response.body);
-                let before = if is_write { response.revision } else { response.revision + 1 };
+                let before = if op.wrote { op.revision } else { op.revision + 1 };
                 self.begin(before, op.invoked, who);
             }
             // What is in the future is committed later than that.

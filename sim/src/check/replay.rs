@@ -80,11 +80,11 @@ fn agenda<'a>(parts: &Parts<'a>, last: i64, told: &mut Told) -> Agenda<'a> {
     let mut agenda = Agenda::default();
     for (index, op) in (0..).zip(&parts.ops) {
         let Some(response) = op.response() else { continue };
-        let revision = response.revision;
-        if !op.request.is_about_keys() {
+        let revision = op.revision;
+        if !op.is_about_keys() {
             continue;
         }
-        let wrote = exec::wrote(&response.body);
+        let wrote = op.wrote;
         if wrote && !(2..=last).contains(&revision) {
             told.tell("durable.lost", &[op.id], || {
                 format!("acknowledged at revision {revision}; the store ends at {last}")
@@ -96,6 +96,9 @@ fn agenda<'a>(parts: &Parts<'a>, last: i64, told: &mut Told) -> Agenda<'a> {
         } else {
             let story = || format!("answered at revision {revision}; the first is 1");
             told.tell("reads.wrong", &[op.id], story);
+        }
+        if !op.names_revision && revision > 0 {
+            continue;
         }
         exec::each_range(op.request, &response.body, &mut |range, answer| {
             if range.revision > revision - i64::from(wrote) {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Live, covers};
+use super::model::{Effect, Live, covers};
 
 /// A change of a key, with what it was before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Fact<'a> {
     pub(super) key: &'a str,
     pub(super) revision: i64,
@@ -17,6 +17,13 @@ pub(super) struct Fact<'a> {
 
 /// The index of no fact.
 const NONE: u32 = u32::MAX;
+
+impl std::fmt::Debug for Fact<'_> {
+    /// What changed; where the fact before is in a list is of no use in a story.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Effect { key: self.key, now: self.now }.fmt(f)
+    }
+}
 
 /// Who made a revision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -91,12 +91,14 @@ impl<'a> Witness<'a> {
         let at = if audited == 0 { 0 } else { case.audit.at };
         self.last = audited.max(1);
         for op in &parts.ops {
-            let Some(response) = op.response() else { continue };
+            if op.response().is_none() {
+                continue;
+            }
             if op.returned > at {
-                self.last = self.last.max(response.revision);
-            } else if response.revision > audited && !super::exec::wrote(&response.body) {
+                self.last = self.last.max(op.revision);
+            } else if op.revision > audited && !op.wrote {
                 told.tell("durable.seen", &[op.id], || {
-                    format!("revision {} was answered; it ends at {audited}", response.revision)
+                    format!("revision {} was answered; it ends at {audited}", op.revision)
                 });
             }
         }

@@ -4,9 +4,12 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::check::{
-    check,
-    figures::{Size, history},
+use crate::{
+    check::{
+        check,
+        figures::{Size, history},
+    },
+    sysint::cpu_time,
 };
 
 #[derive(Args)]
@@ -33,9 +36,11 @@ pub(super) fn command(args: &FiguresArgs) -> Result<u8, String> {
     let made = history(Size { ops, clients, keys, unknown_percent }, seed);
     println!("{} events, {} revisions", made.history.len(), made.audit.revision);
     println!("with the history in memory: {} MiB", memory("VmRSS")?);
-    let begin = Instant::now();
+    let (begin, spent) = (Instant::now(), cpu_time());
     let checked = check(&made.case());
-    println!("checked in {:.2} s", begin.elapsed().as_secs_f64());
+    let (took, spent) = (begin.elapsed(), cpu_time().saturating_sub(spent));
+    let (took, spent) = (took.as_secs_f64(), spent.as_secs_f64());
+    println!("checked in {took:.2} s, {spent:.2} s of processor time");
     println!("at most in memory: {} MiB", memory("VmHWM")?);
     if let Some(violation) = checked.violations.first() {
         return Err(format!("a legal history is refused: {violation}"));

@@ -218,6 +218,7 @@ impl LeaseClock {
             let mut changed = std::pin::pin!(self.inner.changed.notified());
             changed.as_mut().enable();
             self.sure_to_lead().await?;
+            self.catch_up().await;
             let renewal = self.inner.expiry.lock().renew(id, now());
             match renewal {
                 Renewal::Renewed { ttl_secs, reset } => {
@@ -243,6 +244,15 @@ impl LeaseClock {
                     changed.await;
                 }
             }
+        }
+    }
+
+    /// Returns once all is applied here that was committed at the call: another member may have
+    /// applied, and answered, a revocation that is still on its way to this one's clock.
+    async fn catch_up(&self) {
+        let progress = &self.inner.member.progress;
+        if progress.leader() == self.inner.member.id && !planted::on(Bug::LaggardDeniesLease) {
+            progress.wait_applied(progress.committed()).await;
         }
     }
 

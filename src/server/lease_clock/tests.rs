@@ -230,3 +230,17 @@ fn a_lease_is_denied_only_by_who_has_applied_everything() {
     log.caught_up.notify_one();
     assert_eq!(polled!(renewal), Some(Ok(None)));
 }
+
+#[test]
+fn a_renewal_waits_until_what_is_committed_is_applied() {
+    let (clock, _log) = clock_with(&[lease(1, 100)]);
+    lead(&clock);
+    let progress = Arc::clone(&clock.inner.member.progress);
+    // Another member has applied a revocation, and answered; this one has only committed it.
+    progress.set_raft(1, 7, 2);
+    let mut renewal = pin!(clock.renew(LeaseId(1)));
+    assert_eq!(polled!(renewal), None);
+    clock.on_effect(&Effect::LeaseRevoked { id: LeaseId(1) });
+    progress.set_applied(2);
+    assert_eq!(polled!(renewal), Some(Ok(None)));
+}

@@ -43,7 +43,10 @@ impl Consensus {
 
     /// Member `number`, whose id is `id`, shows something `now`; is it that it leads from now on?
     pub fn sees(&mut self, (number, id): (u32, u64), sight: Sight, now: Duration) -> bool {
-        if let Sight::Place { committed, .. } = sight {
+        // Before the first leader nobody could commit: the first election is not a pause.
+        if let Sight::Place { committed, .. } = sight
+            && self.last_leader.is_some()
+        {
             self.pace.sees(committed, now);
         }
         match sight {

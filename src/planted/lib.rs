@@ -108,6 +108,8 @@ catalogue! {
     DeletesLackPrevious: "watch", None, "Sends no previous pair with deletes.";
     RoomMissed: "watch", None, "Misses that a slow watcher has room again.";
     StalledLeaderHolds: "raft", Some(13527), "Sends heartbeats while its disk stands still.";
+    GoneUnnoticed: "raft", None, "Waits out the election timeout though the leader is gone.";
+    StallUnwatched: "raft", Some(13527), "Waits for its disk until the others elect another.";
     EventsReused: "watch", Some(20896), "Sends the first event of a revision in place of all.";
     ProgressFromPast: "watch", None, "Tells watchers of the future how far a laggard is.";
     WatchNowSkips: "watch", None, "Begins a watch from now on one revision too late.";

@@ -68,6 +68,8 @@ probes! {
     ProposalTimeout: "propose.timeout", "A proposal was not applied in time.";
     BatchLarge: "raft.batch", "One sync covered several entries.";
     RaftElected: "raft.elected", "A member began to lead.";
+    RaftSucceeded: "raft.succession", "A leader whose disk stood still told another to campaign.";
+    RaftLeaderGone: "raft.leader_gone", "Nobody listened where the leader had: time ran faster.";
     RaftConflict: "raft.conflict", "Entries of a deposed leader were replaced.";
     ReadAskedAgain: "read.asked_again", "A read round was not answered and was asked for again.";
     LeaseDoubted: "lease.doubted", "A lease was not here, and perhaps only not here yet.";

@@ -31,6 +31,8 @@ use crate::membership::{Changer, Roster};
 use crate::peer::{Door, Home, Leader, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
+use crate::raft::hurry::Hurry;
+use crate::raft::succession::Succession;
 use crate::raft::voters::Voters;
 use crate::read::ReadIndex;
 use crate::rpc::Services;
@@ -173,6 +175,7 @@ impl Server {
             catchup_entries: state.config.snapshot_catchup_entries,
             sync_writes: !state.config.unsafe_no_fsync,
             installing: None,
+            hurry: Hurry::default(),
         };
 
         let driver_stop = log.clone();
@@ -207,6 +210,16 @@ impl Server {
         }
         let published = Stop::new();
         let background = vec![
+            task::spawn(
+                "succession",
+                Succession {
+                    id: state.member_id,
+                    progress: Arc::clone(&state.progress),
+                    peers: peers.clone(),
+                    election_timeout: state.config.election_timeout,
+                }
+                .run(log.clone()),
+            ),
             task::spawn("corruption", monitor.run(log.clone())),
             task::spawn("leases", leases.clone().run(log.clone())),
             task::spawn(

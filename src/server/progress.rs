@@ -37,6 +37,7 @@ pub struct Progress {
     /// How many of these times are made good: a quorum has said since who leads.
     made_good: AtomicU64,
     learner: AtomicBool,
+    successors: Mutex<Vec<u64>>,
     sights: Sights,
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
 }
@@ -102,8 +103,17 @@ impl Progress {
         self.made_good.fetch_max(stood_still, Ordering::AcqRel);
     }
 
+    /// Who could lead in this member's place, the best first; nobody if it does not lead.
+    pub(crate) fn successors(&self) -> Vec<u64> {
+        self.successors.lock().clone()
+    }
+
+    pub(crate) fn set_successors(&self, ids: Vec<u64>) {
+        *self.successors.lock() = ids;
+    }
+
     /// How long ago the driver last ticked; nothing at all before it ran.
-    fn since_tick(&self) -> Duration {
+    pub(crate) fn since_tick(&self) -> Duration {
         let ticked = self.ticked_millis.load(Ordering::Acquire);
         let now = Instant::now().as_millis();
         Duration::from_millis(if ticked == 0 { 0 } else { now.saturating_sub(ticked) })

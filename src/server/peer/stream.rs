@@ -1,9 +1,13 @@
 //! The sending side: one stream to one member, opened again for as long as the member runs.
 
+use std::error::Error as _;
+use std::pin::pin;
 use std::time::Duration;
+use std::{io, iter};
 
 use bytes::Bytes;
 use futures::stream;
+use parking_lot::Mutex;
 use prost::Message as _;
 use raft::eraftpb::Message;
 use reseed_proto::peer::{RaftBatch, RaftTaken, peer_client::PeerClient};
@@ -92,7 +96,7 @@ enum Ended {
 impl Sending {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: Stop) {
-        let mut attempt = 0;
+        let (mut attempt, mut refused) = (0, 0);
         let mut complained = false;
         loop {
             let began = Instant::now();
@@ -119,10 +123,16 @@ impl Sending {
             }
             complained = true;
             self.lose().await;
+            refused = if nobody_listens(&status) { refused + 1 } else { 0 };
+            if refused == self.route.urls.len() {
+                let _gone = self.driver.send(PeerEvent::Gone(self.route.to)).await;
+            }
+            // After a stream that stood for a while, the first attempt is made at once.
+            let pause = RETRY.saturating_sub(began.elapsed());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = clock::sleep(RETRY) => {}
+                () = clock::sleep(pause) => {}
             }
         }
     }
@@ -164,27 +174,25 @@ impl Sending {
         batches: &Sender<RaftBatch>,
         mut answers: Streaming<RaftTaken>,
     ) -> Ended {
-        // When the oldest batch that nobody has answered was sent.
-        let mut unanswered: Option<Instant> = None;
+        let unanswered = Unanswered::default();
+        let silence_max = self.route.silence_max;
+        let mut silent = pin!(unanswered.for_longer_than(silence_max));
         loop {
-            let patience =
-                unanswered.map(|since| self.route.silence_max.saturating_sub(since.elapsed()));
             tokio::select! {
                 biased;
                 answer = answers.message() => match answer {
-                    Ok(Some(_)) => unanswered = None,
+                    Ok(Some(_)) => unanswered.end(),
                     Ok(None) => return Ended::Broken(Status::unavailable("the stream has ended")),
                     Err(status) => return Ended::Broken(status),
                 },
-                () = clock::sleep(patience.unwrap_or_default()), if patience.is_some() => {
+                () = &mut silent => {
                     return Ended::Broken(Status::unavailable("the peer is silent"));
                 }
                 messages = self.waiting.recv(), if !batches.is_closed() => {
                     let Some(messages) = messages else { return Ended::Stopped };
                     for batch in to_batches(messages) {
-                        unanswered.get_or_insert_with(Instant::now);
+                        unanswered.begin();
                         // Bounded by the silence above only if somebody watches it.
-                        let silence_max = self.route.silence_max;
                         let sent = clock::timeout(silence_max, batches.send(batch)).await;
                         if !matches!(sent, Ok(Ok(()))) {
                             return Ended::Broken(Status::unavailable("the peer takes nothing"));
@@ -194,6 +202,41 @@ impl Sending {
             }
         }
     }
+}
+
+/// When the oldest batch that nobody has answered was sent.
+#[derive(Debug, Default)]
+struct Unanswered(Mutex<Option<Instant>>);
+
+impl Unanswered {
+    fn begin(&self) {
+        self.0.lock().get_or_insert_with(Instant::now);
+    }
+
+    fn end(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// Returns once something has been unanswered for `max`. One timer for all batches: it looks
+    /// again when the oldest it knew of would be too old.
+    async fn for_longer_than(&self, max: Duration) {
+        loop {
+            let since = *self.0.lock();
+            let left = since.map_or(max, |since| max.saturating_sub(since.elapsed()));
+            if left.is_zero() {
+                return;
+            }
+            clock::sleep(left).await;
+        }
+    }
+}
+
+/// Did the other side refuse the connection? Then its process does not run.
+fn nobody_listens(status: &Status) -> bool {
+    iter::successors(status.source(), |&error| error.source()).any(|error| {
+        let io = error.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// Encodes messages, cut where a batch becomes large.

@@ -25,6 +25,7 @@ use reseed_rt::{disk, rng, task::Stop};
 use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 use tokio::sync::oneshot;
 
+use super::hurry::Hurry;
 use super::node::{Node, Refused};
 use super::reads::{ReadWaiter, Reads};
 use super::voters::Voters;
@@ -101,6 +102,7 @@ pub(crate) struct Driver {
     pub(crate) catchup_entries: u64,
     pub(crate) sync_writes: bool,
     pub(crate) installing: Option<Installing>,
+    pub(crate) hurry: Hurry,
 }
 
 /// A snapshot that arrived and is not decided upon.
@@ -142,11 +144,18 @@ impl Driver {
                 let _gone: Result<(), ()> = done.send(());
             }
             let takes_more = self.node.takes_proposals() && gathered.is_empty();
+            let round_due = reads.due(Instant::now());
+            let hurried = self.hurry.due(self.node.leader());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
                 () = self.voters.changed() => {}
+                () = until(hurried) => {
+                    self.hurry.tick(self.tick, Instant::now());
+                    self.node.tick();
+                }
+                () = until(round_due) => self.begin_round(&mut reads),
                 event = self.from_peers.recv() => self.hear(event)?,
                 // Without a leader, or while one hands over, proposals wait in the queue until
                 // there is one or their callers give up (as etcd does).
@@ -179,6 +188,13 @@ impl Driver {
         while let Some(event) = next {
             match event {
                 PeerEvent::Unreachable(id) => self.node.unreachable(id),
+                PeerEvent::Gone(id)
+                    if id == self.node.leader() && !planted::on(Bug::GoneUnnoticed) =>
+                {
+                    probe::hit(Probe::RaftLeaderGone);
+                    self.hurry.begin(id, self.tick, Instant::now());
+                }
+                PeerEvent::Gone(_) => {}
                 PeerEvent::SnapshotSent { to, arrived } => self.node.snapshot_sent(to, arrived),
                 PeerEvent::Snapshot { message, from, done } => {
                     self.step(*message)?;
@@ -227,9 +243,16 @@ impl Driver {
     fn on_tick(&mut self, reads: &mut Reads) {
         self.node.tick();
         self.progress.tick(self.tick);
+        self.progress.set_successors(self.node.successors());
         if let Some(context) = reads.tick(READ_RETRY_TICKS) {
             probe::hit(Probe::ReadAskedAgain);
             self.metrics.slow_read_indexes.inc();
+            self.node.read_index(context);
+        }
+    }
+
+    fn begin_round(&mut self, reads: &mut Reads) {
+        if let Some(context) = reads.begin(Instant::now()) {
             self.node.read_index(context);
         }
     }
@@ -262,9 +285,7 @@ impl Driver {
         }
         let persisted = turn.persisted;
         self.propose(turn)?;
-        if let Some(context) = reads.begin() {
-            self.node.read_index(context);
-        }
+        self.begin_round(reads);
         persisted.map_or(Ok(()), |index| self.truncate(index))
     }
 
@@ -346,12 +367,10 @@ impl Driver {
             self.send(persisted.send);
             self.hand_to_apply(persisted.committed).await?;
             for state in output.reads {
-                reads.answer(&state.request_ctx, state.index);
+                reads.answer(&state.request_ctx, state.index, Instant::now());
             }
             // A round that has just been answered makes way for those who waited meanwhile.
-            if let Some(context) = reads.begin() {
-                self.node.read_index(context);
-            }
+            self.begin_round(reads);
             self.publish_progress();
         }
         Ok(())
@@ -469,6 +488,14 @@ impl Driver {
         probe::hit(Probe::WalTruncated);
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));
         Ok(())
+    }
+}
+
+/// Never, if there is nothing to wait for.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => clock::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

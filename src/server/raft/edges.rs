@@ -12,6 +12,8 @@ pub(crate) enum PeerEvent {
     Received(Vec<Message>),
     /// What was sent to this member lately was lost.
     Unreachable(u64),
+    /// Nobody listens where this member did.
+    Gone(u64),
     /// A snapshot arrived, and waits as a database beside the one in use.
     Snapshot {
         /// Raft's message about it.

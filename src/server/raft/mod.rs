@@ -5,7 +5,8 @@
 //! [`driver`] is the loop: one task, one closed enum of events, the only writer of the WAL. It
 //! feeds [`node`], a pure step around raft-rs, and carries out what comes back: append, sync,
 //! send, apply. [`log_view`] is the part of the log that raft may read. [`reads`] batches
-//! linearizable reads into one ReadIndex round.
+//! linearizable reads into one ReadIndex round. [`succession`] hands over when the driver stands
+//! still; [`hurry`] makes the election sooner when the leader's process is gone.
 //!
 //! # What is promised
 //!
@@ -32,9 +33,11 @@
 pub(crate) mod changes;
 pub(crate) mod driver;
 mod edges;
+pub(crate) mod hurry;
 pub(crate) mod log_view;
 pub(crate) mod node;
 pub(crate) mod reads;
+pub(crate) mod succession;
 pub(crate) mod voters;
 
 pub(crate) use edges::{Committed, Outbound, PeerEvent};

@@ -11,6 +11,7 @@
 //! 4. [`Node::persisted`], which may commit the very entries just synced.
 //! 5. `committed` entries are applied.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use raft::eraftpb::{
@@ -211,15 +212,28 @@ impl Node {
     /// happens if this member does not lead or nobody else votes; raft gives up after an election
     /// timeout.
     pub(crate) fn hand_over(&mut self, to: Option<u64>) {
-        let raft = &self.raw.raft;
-        let voters = raft.prs().conf().voters().clone();
-        let others = raft.prs().iter().filter(|(id, progress)| {
-            **id != raft.id && voters.contains(**id) && progress.recent_active
-        });
-        let furthest = others.max_by_key(|(_, progress)| progress.matched).map(|(id, _)| *id);
-        if let Some(to) = to.or(furthest).filter(|_| self.is_leader()) {
+        let furthest = || self.successors().first().copied();
+        if let Some(to) = to.or_else(furthest).filter(|_| self.is_leader()) {
             self.raw.transfer_leader(to);
         }
+    }
+
+    /// The other voters that were heard of lately, if this member leads; the one whose log is
+    /// furthest first.
+    pub(crate) fn successors(&self) -> Vec<u64> {
+        let raft = &self.raw.raft;
+        let voters = raft.prs().conf().voters();
+        let mut others: Vec<_> = raft
+            .prs()
+            .iter()
+            .filter(|(id, progress)| {
+                **id != raft.id && voters.contains(**id) && progress.recent_active
+            })
+            .filter(|_| self.is_leader())
+            .map(|(id, progress)| (Reverse(progress.matched), *id))
+            .collect();
+        others.sort_unstable();
+        others.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Asks for an index that makes a read linearizable; the answer carries `context`.

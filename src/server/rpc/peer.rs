@@ -1,6 +1,7 @@
 //! What other members ask, on the peer port.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ use crate::membership::Changer;
 use crate::peer::{Door, RECEIVED_BYTES_MAX, Receiving, check_version, decode, serve};
 use crate::raft::PeerEvent;
 
-/// Batches are answered this often.
-const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
+/// Batches are answered so many times while the other side waits for an election timeout: it gives
+/// up after several of those.
+const ANSWERS_PER_ELECTION: u32 = 2;
 
 /// Takes what peers send.
 #[derive(Clone, Debug)]
@@ -67,17 +69,18 @@ struct Incoming {
     taken: u64,
     told: u64,
     answered: Instant,
+    answer_interval: Duration,
     door: Door,
 }
 
 impl Incoming {
     /// Takes batches until it is time to say so.
     async fn take(mut self) -> Option<(Result<RaftTaken, Status>, Option<Self>)> {
+        let mut due = pin!(clock::sleep_until(self.answered + self.answer_interval));
         loop {
-            let due = ANSWER_INTERVAL.saturating_sub(self.answered.elapsed());
             let batch = tokio::select! {
                 biased;
-                () = clock::sleep(due), if self.taken > self.told => {
+                () = &mut due, if self.taken > self.told => {
                     self.answered = Instant::now();
                     self.told = self.taken;
                     return Some((Ok(RaftTaken { batches: self.taken }), Some(self)));
@@ -124,6 +127,7 @@ impl Peer for PeerService {
             taken: 0,
             told: 0,
             answered: Instant::now(),
+            answer_interval: self.changer.state.config.election_timeout / ANSWERS_PER_ELECTION,
             door: self.door.clone(),
         };
         let answers = stream::unfold(Some(incoming), |incoming| async { incoming?.take().await });

@@ -63,6 +63,7 @@ impl Member {
             catchup_entries: 0,
             sync_writes: true,
             installing: None,
+            hurry: Hurry::default(),
         };
         let reads = Reads::default();
         let _senders = (to_driver, to_peers);

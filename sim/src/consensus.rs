@@ -3,6 +3,7 @@
 //! | class | the promise (Raft §5.2 to §5.4) |
 //! |---|---|
 //! | `raft.leader` | a term has one leader |
+//! | `raft.vote` | a member remembers its term, and its vote in it, over restarts |
 //! | `raft.complete` | who leads has every entry that anybody has applied |
 //! | `raft.machine` | all members apply the same entry at an index |
 //! | `raft.order` | a member applies each entry once, in order |
@@ -28,6 +29,8 @@ pub struct Consensus {
     last_leader: Option<(u64, u32)>,
     /// Term and digest of each applied entry, by index.
     applied: BTreeMap<u64, (u64, u32)>,
+    /// Term and vote that a member relies on, by its id: a disk that is lost takes the id along.
+    promised: BTreeMap<u64, (u64, u64)>,
     /// Last applied index of each member, by its number, in its present life.
     reached: BTreeMap<u32, u64>,
     /// How fast the cluster commits.
@@ -54,6 +57,10 @@ impl Consensus {
                 return self.leads(number, id, term, last);
             }
             Sight::Place { .. } => {}
+            Sight::Promised { term, vote } => {
+                self.promised.insert(id, (term, vote));
+            }
+            Sight::Recalled { term, vote } => self.recalls((number, id), (term, vote)),
             Sight::Applied { index, term, digest } => self.applies(number, index, (term, digest)),
             Sight::Installed { index } => {
                 self.reached.insert(number, index);
@@ -97,6 +104,19 @@ impl Consensus {
             self.tell("raft.complete", story);
         }
         true
+    }
+
+    fn recalls(&mut self, (number, id): (u32, u64), found: (u64, u64)) {
+        let Some(told) = self.promised.get(&id).copied() else { return };
+        let forgot = found.0 < told.0 || (found.0 == told.0 && told.1 != 0 && found.1 != told.1);
+        if forgot {
+            let story = format!(
+                "member {number} had voted for {:x} in term {}, and starts with a vote for {:x} \
+                 in term {}",
+                told.1, told.0, found.1, found.0
+            );
+            self.tell("raft.vote", story);
+        }
     }
 
     fn applies(&mut self, number: u32, index: u64, entry: (u64, u32)) {
@@ -145,7 +165,12 @@ mod tests {
     #[test]
     fn what_raft_allows_passes() {
         let history = [
+            (0, Sight::Recalled { term: 0, vote: 0 }),
+            (0, Sight::Promised { term: 2, vote: 100 }),
+            (1, Sight::Promised { term: 2, vote: 0 }),
+            (1, Sight::Recalled { term: 2, vote: 100 }),
             (0, place(2, 100, 1)),
+            (0, Sight::Recalled { term: 2, vote: 100 }),
             (0, place(2, 100, 5)),
             (1, place(2, 100, 1)),
             (0, applied(1, 2, 7)),
@@ -162,6 +187,11 @@ mod tests {
     fn each_broken_promise_has_its_class() {
         let two = [(0, place(2, 100, 1)), (1, place(2, 101, 1))];
         assert_eq!(classes(&two), ["raft.leader"]);
+        let promised = Sight::Promised { term: 3, vote: 101 };
+        let older = [(0, promised), (0, Sight::Recalled { term: 2, vote: 101 })];
+        assert_eq!(classes(&older), ["raft.vote"]);
+        let forgotten = [(0, promised), (0, Sight::Recalled { term: 3, vote: 0 })];
+        assert_eq!(classes(&forgotten), ["raft.vote"]);
         let short = [(0, applied(1, 1, 7)), (0, applied(2, 1, 7)), (1, place(2, 101, 1))];
         assert_eq!(classes(&short), ["raft.complete"]);
         let apart = [(0, applied(1, 1, 7)), (1, applied(1, 1, 8))];

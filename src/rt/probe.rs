@@ -37,6 +37,7 @@ macro_rules! probes {
 probes! {
     WalRotated: "wal.rotated", "A segment of the log was full, the next one was begun.";
     WalTornTail: "wal.torn_tail", "The log ended in a torn record, which was cut off.";
+    WalConflict: "wal.conflict", "A boot found entries in the log that later ones replace.";
     WalPurged: "wal.purged", "Segments below the durable backend were deleted.";
     WalTruncated: "wal.truncated", "The log was cut below a snapshot's index.";
     WalReplayed: "wal.replayed", "A boot applied entries that the backend did not have.";

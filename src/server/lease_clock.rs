@@ -9,9 +9,13 @@
 //! - checkpoints go in entries of up to [`LEASE_CHECKPOINTS_MAX`], one entry at a time;
 //! - a reset (a checkpoint of 0 after a renewal) must come after every checkpoint from before that
 //!   renewal. Checkpoints are drawn and proposed under the write side of `order`, resets are
-//!   proposed under the read side, so no stale checkpoint can pass a reset.
+//!   proposed under the read side, so no stale checkpoint can pass a reset;
+//! - what is proposed is for the term in which this member's clock decided it, and never forwarded:
+//!   a member that stands still with a revocation in its queue may follow when it goes on, and the
+//!   leader it follows may have renewed that lease meanwhile (etcd #15247).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -46,8 +50,13 @@ const REVOKES_IN_FLIGHT_MAX: usize = 16;
 
 /// Where proposals go: a port, so that the clock can be tested without a log.
 pub(crate) trait Log: Send + Sync + std::fmt::Debug {
-    /// Sends a request through the log and returns what applying it answered.
-    fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>>;
+    /// Sends a request through the log, if this member leads in `term` when the log takes it, and
+    /// returns what applying it answered. Without a term anybody may lead.
+    fn propose(
+        &self,
+        request: Request,
+        term: Option<u64>,
+    ) -> BoxFuture<'static, Result<Response, Error>>;
 
     /// Returns once a quorum has confirmed, after the call, that there is a leader that this member
     /// follows or is, and this member has applied everything that was committed before the call.
@@ -88,6 +97,8 @@ pub(crate) struct LeaseClock {
 #[derive(Debug)]
 struct Inner {
     expiry: Mutex<Expiry>,
+    /// The term in which this member's clock began to decide; changes under the lock of `expiry`.
+    promoted_in: AtomicU64,
     log: Arc<dyn Log>,
     member: Member,
     /// Told when a lease ends or this member begins to lead: whoever could not renew looks again.
@@ -97,9 +108,19 @@ struct Inner {
 }
 
 impl Log for Proposer {
-    fn propose(&self, request: Request) -> BoxFuture<'static, Result<Response, Error>> {
+    fn propose(
+        &self,
+        request: Request,
+        term: Option<u64>,
+    ) -> BoxFuture<'static, Result<Response, Error>> {
         let proposer = self.clone();
-        async move { Proposer::propose(&proposer, request).await }.boxed()
+        async move {
+            match term {
+                Some(term) => proposer.propose_leading(request, term).await,
+                None => Proposer::propose(&proposer, request).await,
+            }
+        }
+        .boxed()
     }
 
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
@@ -142,7 +163,8 @@ impl LeaseClock {
     ) -> Self {
         let expiry = agenda(leases);
         let (changed, order) = (Notify::new(), RwLock::new(()));
-        Self { inner: Arc::new(Inner { expiry: Mutex::new(expiry), log, member, changed, order }) }
+        let (expiry, promoted_in) = (Mutex::new(expiry), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { expiry, promoted_in, log, member, changed, order }) }
     }
 
     /// Follows what apply has done. Never waits.
@@ -219,11 +241,15 @@ impl LeaseClock {
             changed.as_mut().enable();
             self.sure_to_lead().await?;
             self.catch_up().await;
-            let renewal = self.inner.expiry.lock().renew(id, now());
+            let (renewal, term) = self.renew_here(id);
             match renewal {
                 Renewal::Renewed { ttl_secs, reset } => {
                     if reset && !planted::on(Bug::RenewalNotWritten) {
-                        self.reset(id).await?;
+                        match self.reset(id, term).await {
+                            // It leads no more: what it renewed is worth nothing.
+                            Err(Error::NotLeader) => continue,
+                            written => written?,
+                        }
                     }
                     self.inner.member.metrics.lease_renewed.inc();
                     return Ok(Some(ttl_secs));
@@ -256,6 +282,23 @@ impl LeaseClock {
         }
     }
 
+    /// Renews, if this member leads in the term in which its clock began to decide; which one.
+    fn renew_here(&self, id: LeaseId) -> (Renewal, Option<u64>) {
+        let progress = &self.inner.member.progress;
+        let mut expiry = self.inner.expiry.lock();
+        let term = self.inner.promoted_in.load(Ordering::Relaxed);
+        if expiry.is_primary() && progress.term() != term {
+            return (Renewal::NotPrimary, None);
+        }
+        (expiry.renew(id, now()), Some(term))
+    }
+
+    /// The term for which what this member's clock decides now is proposed.
+    fn term(&self) -> Option<u64> {
+        let forwards = planted::on(Bug::StalePrimary) || planted::on(Bug::ExLeaderRevokes);
+        (!forwards).then(|| self.inner.promoted_in.load(Ordering::Relaxed))
+    }
+
     /// Returns once this member's clock may be acted upon. A member whose driver has stood still
     /// cannot know whether it still leads before a quorum says so: another leader may have renewed
     /// what is over by this clock (etcd #15247).
@@ -275,10 +318,10 @@ impl LeaseClock {
         Ok(())
     }
 
-    async fn reset(&self, id: LeaseId) -> Result<(), Error> {
+    async fn reset(&self, id: LeaseId, term: Option<u64>) -> Result<(), Error> {
         let _order = self.inner.order.read().await;
         let all_of_it = Checkpoint { id, remaining_secs: 0 };
-        self.inner.log.propose(write_down(&[all_of_it])).await.map(drop)
+        self.inner.log.propose(write_down(&[all_of_it]), term).await.map(drop)
     }
 
     /// Runs until `stop`.
@@ -294,8 +337,9 @@ impl LeaseClock {
                 // Not now: the next turn asks again.
                 Ok(Err(_)) | Err(_) => 0,
             };
-            for id in self.due(&mut pace, room) {
-                revoking.push(self.clone().revoke(id));
+            let (due, term) = self.due(&mut pace, room);
+            for id in due {
+                revoking.push(self.clone().revoke(id, term));
             }
             if checkpointing.is_none() && self.has_checkpoints() {
                 checkpointing = Some(self.clone().checkpoint().boxed());
@@ -316,7 +360,8 @@ impl LeaseClock {
     /// Deadlines run while this member leads, from when it has applied all it found in the log.
     async fn follow_leadership(&self) {
         let member = &self.inner.member;
-        let leads = || member.progress.leader() == member.id;
+        let term = member.progress.term();
+        let leads = || member.progress.leader() == member.id && member.progress.term() == term;
         let is_primary = self.inner.expiry.lock().is_primary();
         if !leads() {
             if !planted::on(Bug::ExLeaderRevokes) {
@@ -324,24 +369,31 @@ impl LeaseClock {
             }
             return;
         }
-        if is_primary {
+        if is_primary && self.inner.promoted_in.load(Ordering::Relaxed) == term {
             return;
         }
+        // Another may have led between two terms of this member.
+        self.inner.expiry.lock().demote();
         let found = member.progress.last_index();
         if found == 0 {
             return; // The driver has not told yet where the log ends.
         }
         let applied = clock::timeout(WINDOW, member.progress.wait_applied(found)).await;
         if applied.is_ok() && leads() {
-            self.inner.expiry.lock().promote(now(), member.extend.into());
+            let mut expiry = self.inner.expiry.lock();
+            self.inner.promoted_in.store(term, Ordering::Relaxed);
+            expiry.promote(now(), member.extend.into());
+            drop(expiry);
             self.inner.changed.notify_waiters();
         }
     }
 
-    fn due(&self, pace: &mut Pace, room: usize) -> Vec<LeaseId> {
-        let due = self.inner.expiry.lock().due(now(), room.min(pace.left()));
+    /// What is over, and the term in which it is.
+    fn due(&self, pace: &mut Pace, room: usize) -> (Vec<LeaseId>, Option<u64>) {
+        let mut expiry = self.inner.expiry.lock();
+        let due = expiry.due(now(), room.min(pace.left()));
         pace.begun += due.len();
-        due
+        (due, self.term())
     }
 
     fn has_checkpoints(&self) -> bool {
@@ -357,9 +409,9 @@ impl LeaseClock {
         next.map_or(WINDOW, |at| Duration::from(at.saturating_sub(now())).min(WINDOW))
     }
 
-    async fn revoke(self, id: LeaseId) {
+    async fn revoke(self, id: LeaseId, term: Option<u64>) {
         let request = Request::LeaseRevoke(pb::LeaseRevokeRequest { id: id.0 });
-        match self.inner.log.propose(request).await {
+        match self.inner.log.propose(request, term).await {
             Ok(_) => {
                 probe::hit(Probe::LeaseExpired);
                 self.inner.member.metrics.lease_expired.inc();
@@ -376,11 +428,14 @@ impl LeaseClock {
         if buggify::point("lease.checkpoint_late") {
             clock::sleep(WINDOW).await;
         }
-        let found = self.inner.expiry.lock().checkpoints(now(), LEASE_CHECKPOINTS_MAX);
+        let (found, term) = {
+            let mut expiry = self.inner.expiry.lock();
+            (expiry.checkpoints(now(), LEASE_CHECKPOINTS_MAX), self.term())
+        };
         if found.is_empty() {
             return;
         }
-        if let Err(error) = self.inner.log.propose(write_down(&found)).await {
+        if let Err(error) = self.inner.log.propose(write_down(&found), term).await {
             // Each is on the agenda again; until then a restart gives it more time.
             tracing::debug!(count = found.len(), %error, "could not write leases down");
         }

@@ -131,7 +131,20 @@ impl Proposer {
     /// cases nothing was proposed); [`Error::Timeout`] and [`Error::Stopped`], after which the
     /// request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
-        self.send(request, |id, payload| Event::Propose { id, payload }).await
+        self.send(request, |id, payload| Event::Propose { id, payload, led_in: None }).await
+    }
+
+    /// As [`Proposer::propose`], but only if this member leads in `term` when the log takes it.
+    ///
+    /// # Errors
+    /// As there, and `NotLeader`: nothing was proposed.
+    pub(crate) async fn propose_leading(
+        &self,
+        request: log_entry::Request,
+        term: u64,
+    ) -> Result<Response, Error> {
+        let led_in = Some(term);
+        self.send(request, |id, payload| Event::Propose { id, payload, led_in }).await
     }
 
     /// Sends a change of the members through the log; as [`Proposer::propose`], but it must be
@@ -144,7 +157,7 @@ impl Proposer {
         let in_raft = change.clone();
         let event = move |id, payload| match changes::entry_data(id, &in_raft) {
             Some(data) => Event::Change { id, data },
-            None => Event::Propose { id, payload },
+            None => Event::Propose { id, payload, led_in: None },
         };
         self.send(log_entry::Request::MemberChange(change), event).await
     }

@@ -20,6 +20,20 @@ pub enum Sight {
         /// Index of the last entry in the log.
         last: u64,
     },
+    /// Term and vote are durable: told before the messages that rely on it leave.
+    Promised {
+        /// Raft term.
+        term: u64,
+        /// The member it voted for in that term, or 0.
+        vote: u64,
+    },
+    /// The member begins, with the term and the vote that it found on its disk.
+    Recalled {
+        /// Raft term.
+        term: u64,
+        /// The member it voted for in that term, or 0.
+        vote: u64,
+    },
     /// An entry is executed.
     Applied {
         /// Its index.

@@ -19,6 +19,8 @@ type Answer = Result<Response, Error>;
 struct Held {
     waiting: Mutex<VecDeque<(Request, oneshot::Sender<Answer>)>>,
     added: Notify,
+    /// Of all proposals.
+    terms: Mutex<Vec<Option<u64>>>,
     /// Whether what is committed is applied here only when `caught_up` is told.
     is_behind: AtomicBool,
     caught_up: Arc<Notify>,
@@ -27,7 +29,8 @@ struct Held {
 }
 
 impl Log for Held {
-    fn propose(&self, request: Request) -> BoxFuture<'static, Answer> {
+    fn propose(&self, request: Request, term: Option<u64>) -> BoxFuture<'static, Answer> {
+        self.terms.lock().push(term);
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         waiting.push_back((request, sender));
@@ -243,4 +246,21 @@ fn a_renewal_waits_until_what_is_committed_is_applied() {
     clock.on_effect(&Effect::LeaseRevoked { id: LeaseId(1) });
     progress.set_applied(2);
     assert_eq!(polled!(renewal), Some(Ok(None)));
+}
+
+#[test]
+fn what_the_clock_wants_is_for_the_term_in_which_it_began_to_decide() {
+    let (clock, log) = clock_with(&[Granted { remaining_secs: 30, ..lease(1, 100) }]);
+    lead(&clock);
+    let mut renewal = pin!(clock.renew(LeaseId(1)));
+    assert_eq!(polled!(renewal), None, "a reset comes first");
+    assert_eq!(*log.terms.lock(), [Some(1)]);
+    // It has lost and won an election, and another may have led in between.
+    clock.inner.member.progress.set_raft(3, 7, 1);
+    let mut late = pin!(clock.renew(LeaseId(1)));
+    assert_eq!(polled!(late), None);
+    assert_eq!(log.terms.lock().len(), 1, "nothing is renewed before it has begun anew");
+    lead(&clock);
+    assert_eq!(polled!(late), None);
+    assert_eq!(*log.terms.lock(), [Some(1), Some(3)]);
 }

@@ -34,6 +34,7 @@ use crate::halt::Halt;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::propose::Waiters;
+use crate::sight::Sight;
 
 /// Everything that can happen to the driver.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) enum Event {
         id: u64,
         /// Encoded log entry.
         payload: Bytes,
+        /// Only if this member leads in this term; else it may be forwarded.
+        led_in: Option<u64>,
     },
     /// Tell this waiter an index that makes its read linearizable.
     Read(ReadWaiter),
@@ -132,6 +135,8 @@ impl Driver {
     }
 
     async fn run_until(&mut self, stop: &Stop) -> Result<(), DriverError> {
+        let (term, vote) = self.node.promised();
+        self.progress.show(|| Sight::Recalled { term, vote });
         self.node.campaign_if_alone()?;
         let mut reads = Reads::of(self.node.id(), rng::u64());
         let mut ticks = interval(self.tick);
@@ -183,6 +188,7 @@ impl Driver {
 
     /// Takes what peers sent: what is there already, up to a bound.
     fn hear(&mut self, first: Option<PeerEvent>) -> Result<(), DriverError> {
+        let most = if buggify::point("raft.hear_one") { 1 } else { PEER_EVENTS_PER_TURN };
         let mut next = first;
         let mut heard = 0;
         while let Some(event) = next {
@@ -209,8 +215,7 @@ impl Driver {
                 }
             }
             heard += 1;
-            next =
-                (heard < PEER_EVENTS_PER_TURN).then(|| self.from_peers.try_recv().ok()).flatten();
+            next = (heard < most).then(|| self.from_peers.try_recv().ok()).flatten();
         }
         Ok(())
     }
@@ -244,7 +249,8 @@ impl Driver {
         self.node.tick();
         self.progress.tick(self.tick);
         self.progress.set_successors(self.node.successors());
-        if let Some(context) = reads.tick(READ_RETRY_TICKS) {
+        let soon = buggify::point("read.ask_again");
+        if let Some(context) = reads.tick(if soon { 1 } else { READ_RETRY_TICKS }) {
             probe::hit(Probe::ReadAskedAgain);
             self.metrics.slow_read_indexes.inc();
             self.node.read_index(context);
@@ -270,7 +276,10 @@ impl Driver {
             && let Some(event) = gathered.pop_front()
         {
             match event {
-                Event::Propose { id, payload } => {
+                Event::Propose { id, led_in: Some(term), .. } if !self.node.leads_in(term) => {
+                    self.waiters.refuse(&[id], &Error::NotLeader);
+                }
+                Event::Propose { id, payload, .. } => {
                     turn.bytes += payload.len() + ENTRY_OVERHEAD_BYTES;
                     turn.ids.push(id);
                     turn.payloads.push(payload);
@@ -362,6 +371,9 @@ impl Driver {
                 self.send(std::mem::take(&mut output.send_after_sync));
             }
             self.persist(&output.entries, output.hard_state.as_ref(), output.must_sync).await?;
+            if let Some(HardState { term, vote, .. }) = output.hard_state {
+                self.progress.show(|| Sight::Promised { term, vote });
+            }
             self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
             self.send(persisted.send);

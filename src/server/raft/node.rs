@@ -335,6 +335,16 @@ impl Node {
         self.raw.raft.raft_log.committed
     }
 
+    /// The term, and for whom this member has voted in it, or 0.
+    pub(crate) fn promised(&self) -> (u64, u64) {
+        (self.raw.raft.term, self.raw.raft.vote)
+    }
+
+    /// Whether this member leads in this term.
+    pub(crate) fn leads_in(&self, term: u64) -> bool {
+        self.is_leader() && self.term() == term
+    }
+
     /// Whether this member leads.
     pub(crate) fn is_leader(&self) -> bool {
         self.raw.raft.state == StateRole::Leader

@@ -28,7 +28,10 @@ pub(crate) struct Reads {
     /// Begins every context: no other member, and no earlier life of this one, asks with it. The
     /// leader keeps the questions of all members in one table.
     asker: [u8; 16],
-    round: u64,
+    /// Of the last question.
+    asked: u64,
+    /// Of the first question of the round under way: any answer since then is good.
+    began: u64,
     in_round: Vec<ReadWaiter>,
     waiting: Vec<ReadWaiter>,
     ticks_in_round: usize,
@@ -70,14 +73,17 @@ impl Reads {
         }
         self.in_round = std::mem::take(&mut self.waiting);
         self.ticks_in_round = 0;
-        Some(self.next_context())
+        let context = self.next_context();
+        self.began = self.asked;
+        Some(context)
     }
 
     /// A tick has passed; returns a context if the round under way should be asked for again.
     ///
-    /// A round asked for again gets a context of its own: an answer to the first question proves
-    /// nothing new, but it is not wrong either, so both would do; unique contexts keep an answer
-    /// that a paused leader gives late from being taken for a fresh one (etcd #20418).
+    /// A round asked for again gets a context of its own. An answer to any of its questions will do,
+    /// or a leader further away than the questions are apart would never be heard; the answer to
+    /// a question of an earlier round will not: it may be too old for those who came since, however
+    /// late a paused leader gives it (etcd #20418).
     pub(crate) fn tick(&mut self, ticks_to_retry: usize) -> Option<Vec<u8>> {
         if self.in_round.is_empty() {
             return None;
@@ -93,7 +99,9 @@ impl Reads {
 
     /// Raft answered the round with `context`: everybody in it may read at `index`.
     pub(crate) fn answer(&mut self, context: &[u8], index: u64, now: Instant) {
-        if context != self.context() && !planted::on(Bug::ReadTakesAnyAnswer) {
+        let is_of_round =
+            (self.began..=self.asked).any(|question| context == self.context(question));
+        if !is_of_round && !planted::on(Bug::ReadTakesAnyAnswer) {
             return;
         }
         if !self.in_round.is_empty() {
@@ -107,12 +115,12 @@ impl Reads {
     }
 
     fn next_context(&mut self) -> Vec<u8> {
-        self.round += 1;
-        self.context()
+        self.asked += 1;
+        self.context(self.asked)
     }
 
-    fn context(&self) -> Vec<u8> {
-        [&self.asker[..], &self.round.to_be_bytes()].concat()
+    fn context(&self, question: u64) -> Vec<u8> {
+        [&self.asker[..], &question.to_be_bytes()].concat()
     }
 }
 
@@ -184,5 +192,23 @@ mod tests {
         reads.answer(&round, 9, now + GATHER);
         arrive(&mut reads);
         assert!(reads.begin(now + GATHER).is_some(), "who is alone waits for nobody");
+    }
+
+    #[test]
+    fn a_late_answer_serves_the_round_it_was_asked_for_and_no_later_one() {
+        let (mut reads, now) = (Reads::default(), Instant::now());
+        let (waiter, mut got) = oneshot::channel();
+        reads.arrive(waiter);
+        let first = reads.begin(now).expect("somebody waits");
+        let again = reads.tick(1).expect("a tick without an answer");
+        reads.answer(&first, 7, now);
+        assert_eq!(got.try_recv(), Ok(7));
+        let (waiter, mut got) = oneshot::channel();
+        reads.arrive(waiter);
+        let next = reads.begin(now).expect("somebody waits");
+        reads.answer(&again, 8, now);
+        assert!(got.try_recv().is_err());
+        reads.answer(&next, 9, now);
+        assert_eq!(got.try_recv(), Ok(9));
     }
 }

@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::disk::{Disk, File, OpenMode};
+use reseed_rt::probe::{self, Probe};
 
 use super::{
     HardState, Mark, Metadata, Recovered, WalEntry, WalError,
@@ -143,6 +144,7 @@ impl Replay {
             let (index, mark) = (entry.index, self.mark.index);
             return Err(format!("entry {index} cannot follow entry {last} and mark {mark}"));
         }
+        probe::hit_if(entry.index <= last, Probe::WalConflict);
         if entry.index < first {
             self.entries.clear();
         } else if !planted::on(Bug::ConflictKept) {

@@ -83,6 +83,16 @@ impl Member {
         carried.expect("nothing to wait for")
     }
 
+    /// Proposes one small entry for a term; what its proposer heard.
+    fn propose_leading(&mut self, led_in: Option<u64>) -> Option<Answer> {
+        let (id, payload) = (self.next_id, Bytes::from_static(b"1"));
+        self.next_id += 1;
+        let mut answer = self.driver.waiters.register(id);
+        let outcome = self.turn([Event::Propose { id, payload, led_in }].into());
+        outcome.expect("the disk works");
+        answer.try_recv().ok()
+    }
+
     /// Proposes entries of these sizes in one turn; what their proposers heard, and what failed.
     fn propose(&mut self, sizes: &[usize]) -> (Vec<Option<Answer>>, Result<(), DriverError>) {
         let mut answers: Vec<oneshot::Receiver<Answer>> = Vec::new();
@@ -91,7 +101,8 @@ impl Member {
             let id = self.next_id;
             self.next_id += 1;
             answers.push(self.driver.waiters.register(id));
-            events.push_back(Event::Propose { id, payload: Bytes::from(vec![1; *size]) });
+            let payload = Bytes::from(vec![1; *size]);
+            events.push_back(Event::Propose { id, payload, led_in: None });
         }
         let outcome = self.turn(events);
         (answers.iter_mut().map(|answer| answer.try_recv().ok()).collect(), outcome)
@@ -159,4 +170,14 @@ fn a_disk_full_at_a_segments_end_refuses_and_does_not_halt() {
             assert!(member.is_committed(&shape), "{shape:?} where there is space again");
         }
     }
+}
+
+#[test]
+fn what_is_for_another_term_is_not_taken() {
+    let mut member = Member::new();
+    let term = member.driver.node.term();
+    assert_eq!(member.propose_leading(Some(term - 1)), Some(Err(Error::NotLeader)));
+    // In the log, and answered when it is applied.
+    assert_eq!(member.propose_leading(Some(term)), None);
+    assert_eq!(member.propose_leading(None), None);
 }

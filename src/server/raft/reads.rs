@@ -80,7 +80,7 @@ impl Reads {
 
     /// A tick has passed; returns a context if the round under way should be asked for again.
     ///
-    /// or a leader further away than the questions are apart would never be heard; the answer to a
+    /// A round asked for again gets a context of its own. An answer to any question of it will do,
     /// or a leader further away than the questions are apart would never be heard; the answer to
     /// a question of an earlier round will not: it may be too old for those who came since, however
     /// late a paused leader gives it (etcd #20418).

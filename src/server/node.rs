@@ -176,6 +176,7 @@ impl Server {
             sync_writes: !state.config.unsafe_no_fsync,
             installing: None,
             hurry: Hurry::default(),
+            woke: None,
         };
 
         let driver_stop = log.clone();

@@ -89,8 +89,12 @@ impl Progress {
     /// Whether the driver, which ticks at this interval, has not run for so long that others may
     /// have elected another leader, and no quorum has said since who leads.
     pub(crate) fn is_stale(&self, interval: Duration) -> bool {
+        self.stands_still(interval) || self.made_good.load(Ordering::Acquire) < self.stood_still()
+    }
+
+    /// Whether the driver, which ticks at this interval, has missed several ticks.
+    pub(crate) fn stands_still(&self, interval: Duration) -> bool {
         self.since_tick() > interval * STALE_TICKS
-            || self.made_good.load(Ordering::Acquire) < self.stood_still()
     }
 
     /// How often the driver has stood still.

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use super::hurry::Hurry;
 use super::node::{Node, Refused};
 use super::reads::{ReadWaiter, Reads};
+use super::succession::heeds;
 use super::voters::Voters;
 use super::{Committed, Outbound, PeerEvent};
 use crate::halt::Halt;
@@ -106,6 +107,8 @@ pub(crate) struct Driver {
     pub(crate) sync_writes: bool,
     pub(crate) installing: Option<Installing>,
     pub(crate) hurry: Hurry,
+    /// When this driver last went on after it had stood still.
+    pub(crate) woke: Option<Instant>,
 }
 
 /// A snapshot that arrived and is not decided upon.
@@ -235,7 +238,10 @@ impl Driver {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.node.step(message);
+        if heeds(&message, self.woke.map(Instant::elapsed), self.tick * self.node.election_ticks())
+        {
+            self.node.step(message);
+        }
         Ok(())
     }
 
@@ -247,6 +253,9 @@ impl Driver {
 
     fn on_tick(&mut self, reads: &mut Reads) {
         self.node.tick();
+        if self.progress.stands_still(self.tick) {
+            self.woke = Some(Instant::now());
+        }
         self.progress.tick(self.tick);
         self.progress.set_successors(self.node.successors());
         let soon = buggify::point("read.ask_again");

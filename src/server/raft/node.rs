@@ -320,6 +320,11 @@ impl Node {
         self.raw.raft.id
     }
 
+    /// Ticks without a word from the leader after which this member may campaign, at the least.
+    pub(crate) fn election_ticks(&self) -> u32 {
+        u32::try_from(self.raw.raft.election_timeout()).unwrap_or(u32::MAX)
+    }
+
     /// Current term.
     pub(crate) fn term(&self) -> u64 {
         self.raw.raft.term

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use raft::eraftpb::{Message, MessageType};
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::clock::{self, Instant};
@@ -21,6 +22,15 @@ use crate::progress::Progress;
 /// Looks per election timeout. A driver that has been still for one look less than the timeout is
 /// given up: about when the first follower might campaign anyhow.
 const LOOKS: u32 = 4;
+/// Marks the watch's calls: raft sends the same when somebody asked for another leader.
+const CALL: &[u8] = b"stall";
+
+/// Whether a member that stood still itself, that long ago, should follow this message. Members
+/// that share a disk stand still together: then none of them would lead better.
+pub(crate) fn heeds(message: &Message, woke: Option<Duration>, election_timeout: Duration) -> bool {
+    let is_call = message.msg_type == MessageType::MsgTimeoutNow as i32 && message.context == CALL;
+    !is_call || woke.is_none_or(|ago| ago > election_timeout)
+}
 
 /// Watches the driver of one member.
 pub(crate) struct Succession<O> {
@@ -65,10 +75,10 @@ impl<O: Outbound> Succession<O> {
         );
         probe::hit(Probe::RaftSucceeded);
         let (msg_type, from) = (MessageType::MsgTimeoutNow as i32, self.id);
-        let term = self.progress.term();
+        let (term, context) = (self.progress.term(), Bytes::from_static(CALL));
+        let call = Message { msg_type, to, from, term, context, ..Message::default() };
         // A queue without room is tried again with the next attempt.
-        let _lost =
-            self.peers.send(vec![Message { msg_type, to, from, term, ..Message::default() }]);
+        let _lost = self.peers.send(vec![call]);
     }
 }
 
@@ -117,6 +127,17 @@ mod tests {
         // Ten looks in time come first.
         (1..10).for_each(|n| assert_eq!(watch.look(Duration::ZERO, began + LOOK * n), None));
         looks.map(|(n, still)| watch.look(LOOK * *still, began + LOOK * n)).collect()
+    }
+
+    #[test]
+    fn who_stood_still_too_is_no_successor_for_a_while() {
+        let (ago, timeout) = (Duration::from_millis, Duration::from_secs(1));
+        let msg_type = MessageType::MsgTimeoutNow as i32;
+        let asked = Message { msg_type, ..Message::default() };
+        let call = Message { context: Bytes::from_static(CALL), ..asked.clone() };
+        assert!(heeds(&call, None, timeout) && heeds(&call, Some(ago(1001)), timeout));
+        assert!(!heeds(&call, Some(ago(1000)), timeout));
+        assert!(heeds(&asked, Some(ago(0)), timeout), "an operator knows better");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Member {
             sync_writes: true,
             installing: None,
             hurry: Hurry::default(),
+            woke: None,
         };
         let reads = Reads::default();
         let _senders = (to_driver, to_peers);

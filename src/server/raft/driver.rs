@@ -201,7 +201,8 @@ impl Driver {
                     if id == self.node.leader() && !planted::on(Bug::GoneUnnoticed) =>
                 {
                     probe::hit(Probe::RaftLeaderGone);
-                    self.hurry.begin(id, self.tick, Instant::now());
+                    let pace = (self.tick, self.node.election_ticks());
+                    self.hurry.begin(id, pace, Instant::now());
                 }
                 PeerEvent::Gone(_) => {}
                 PeerEvent::SnapshotSent { to, arrived } => self.node.snapshot_sent(to, arrived),

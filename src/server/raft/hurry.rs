@@ -2,9 +2,9 @@
 //!
 //! A process that dies takes its sockets with it: its peers are told at once, and whoever connects
 //! is refused. Waiting a whole election timeout for its heartbeats would be waiting for nothing, so
-//! ticks come faster until somebody leads. Election timeouts stay random, only shorter, and pre-vote
-//! asks a majority first: where others still hear the leader, nothing happens. After a few attempts,
-//! which may be too short for a slow network, the clock goes at its usual pace again.
+//! ticks come faster until somebody leads. Election timeouts stay random, only shorter, and
+//! pre-vote asks a majority first: where others still hear the leader, nothing happens. After a few
+//! attempts, which may be too short for a slow network, the clock goes at its usual pace again.
 
 use std::time::Duration;
 

@@ -253,12 +253,13 @@ impl Driver {
     }
 
     fn on_tick(&mut self, reads: &mut Reads) {
+        // Before the tick, at which raft may forget whom it has heard of.
+        self.progress.set_successors(self.node.successors());
         self.node.tick();
         if self.progress.stands_still(self.tick) {
             self.woke = Some(Instant::now());
         }
         self.progress.tick(self.tick);
-        self.progress.set_successors(self.node.successors());
         let soon = buggify::point("read.ask_again");
         if let Some(context) = reads.tick(if soon { 1 } else { READ_RETRY_TICKS }) {
             probe::hit(Probe::ReadAskedAgain);

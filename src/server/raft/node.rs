@@ -218,22 +218,19 @@ impl Node {
         }
     }
 
-    /// The other voters that were heard of lately, if this member leads; the one whose log is
-    /// furthest first.
+    /// The other voters, if this member leads: those heard of lately first, then those whose log is
+    /// furthest. Raft forgets once per election timeout whom it has heard of, so none is left out.
     pub(crate) fn successors(&self) -> Vec<u64> {
         let raft = &self.raw.raft;
         let voters = raft.prs().conf().voters();
         let mut others: Vec<_> = raft
             .prs()
             .iter()
-            .filter(|(id, progress)| {
-                **id != raft.id && voters.contains(**id) && progress.recent_active
-            })
-            .filter(|_| self.is_leader())
-            .map(|(id, progress)| (Reverse(progress.matched), *id))
+            .filter(|(id, _)| self.is_leader() && **id != raft.id && voters.contains(**id))
+            .map(|(id, progress)| (Reverse(progress.recent_active), Reverse(progress.matched), *id))
             .collect();
         others.sort_unstable();
-        others.into_iter().map(|(_, id)| id).collect()
+        others.into_iter().map(|(_, _, id)| id).collect()
     }
 
     /// Asks for an index that makes a read linearizable; the answer carries `context`.

@@ -91,6 +91,14 @@ pub async fn sleep_until(deadline: Instant) {
     imp::sleep(deadline.saturating_duration_since(Instant::now())).await;
 }
 
+/// Waits until `deadline`, or for ever if there is none.
+pub async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A [`timeout`] ran out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("deadline has elapsed")]

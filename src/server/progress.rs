@@ -72,29 +72,28 @@ impl Progress {
         self.leads_alone.store(leads_alone, Ordering::Release);
     }
 
-    /// The driver has counted a heartbeat interval of this length.
+    /// The driver has counted a heartbeat interval of this length; did it stand still before?
     ///
     /// A driver that wakes ticks before it hears what it missed: that tick vouches for nothing.
-    pub(crate) fn tick(&self, interval: Duration) {
-        self.note_pause(self.since_tick(), interval);
+    pub(crate) fn tick(&self, interval: Duration) -> bool {
+        let stood_still = self.note_pause(self.since_tick(), interval);
         self.ticked_millis.store(Instant::now().as_millis().max(1), Ordering::Release);
+        stood_still
     }
 
-    fn note_pause(&self, pause: Duration, interval: Duration) {
-        if pause > interval * STALE_TICKS && !planted::on(Bug::WokenLeaderTrusted) {
+    fn note_pause(&self, pause: Duration, interval: Duration) -> bool {
+        let stood_still = pause > interval * STALE_TICKS;
+        if stood_still && !planted::on(Bug::WokenLeaderTrusted) {
             self.stood_still.fetch_add(1, Ordering::AcqRel);
         }
+        stood_still
     }
 
     /// Whether the driver, which ticks at this interval, has not run for so long that others may
     /// have elected another leader, and no quorum has said since who leads.
     pub(crate) fn is_stale(&self, interval: Duration) -> bool {
-        self.stands_still(interval) || self.made_good.load(Ordering::Acquire) < self.stood_still()
-    }
-
-    /// Whether the driver, which ticks at this interval, has missed several ticks.
-    pub(crate) fn stands_still(&self, interval: Duration) -> bool {
         self.since_tick() > interval * STALE_TICKS
+            || self.made_good.load(Ordering::Acquire) < self.stood_still()
     }
 
     /// How often the driver has stood still.

@@ -92,10 +92,9 @@ fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
 fn scenarios(files: &[PathBuf]) -> Result<Vec<String>, String> {
     let mut found = vec![files.to_vec()];
     if files.is_empty() {
-        let (mut one, mut other) = (files_of("scenarios/cluster"), Vec::new());
-        for at in (0..one.len() / 2).rev() {
-            other.push(one.remove(2 * at + 1));
-        }
+        let all = files_of("scenarios/cluster");
+        let one = all.iter().step_by(2).cloned().collect();
+        let other = all.iter().skip(1).step_by(2).rev().cloned().collect();
         // Most of what can go wrong takes several members: every second run has them.
         found = vec![files_of("scenarios/fast"), one, files_of("scenarios/swarm"), other];
     }

@@ -159,11 +159,11 @@ impl Driver {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
                 () = self.voters.changed() => {}
-                () = until(hurried) => {
+                () = clock::sleep_until_some(hurried) => {
                     self.hurry.tick(self.tick, Instant::now());
                     self.node.tick();
                 }
-                () = until(round_due) => self.begin_round(&mut reads),
+                () = clock::sleep_until_some(round_due) => self.begin_round(&mut reads),
                 event = self.from_peers.recv() => self.hear(event)?,
                 // Without a leader, or while one hands over, proposals wait in the queue until
                 // there is one or their callers give up (as etcd does).
@@ -239,8 +239,8 @@ impl Driver {
                 Err(error) => return Err(error.into()),
             }
         }
-        if heeds(&message, self.woke.map(Instant::elapsed), self.tick * self.node.election_ticks())
-        {
+        let woke = || self.woke.map(Instant::elapsed);
+        if heeds(&message, woke, self.tick * self.node.election_ticks()) {
             self.node.step(message);
         }
         Ok(())
@@ -256,10 +256,9 @@ impl Driver {
         // Before the tick, at which raft may forget whom it has heard of.
         self.progress.set_successors(self.node.successors());
         self.node.tick();
-        if self.progress.stands_still(self.tick) {
+        if self.progress.tick(self.tick) {
             self.woke = Some(Instant::now());
         }
-        self.progress.tick(self.tick);
         let soon = buggify::point("read.ask_again");
         if let Some(context) = reads.tick(if soon { 1 } else { READ_RETRY_TICKS }) {
             probe::hit(Probe::ReadAskedAgain);
@@ -511,14 +510,6 @@ impl Driver {
         probe::hit(Probe::WalTruncated);
         self.node.truncate_to(index.saturating_sub(self.catchup_entries));
         Ok(())
-    }
-}
-
-/// Never, if there is nothing to wait for.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => clock::sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }
 

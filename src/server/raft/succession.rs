@@ -27,9 +27,13 @@ const CALL: &[u8] = b"stall";
 
 /// Whether a member that stood still itself, that long ago, should follow this message. Members
 /// that share a disk stand still together: then none of them would lead better.
-pub(crate) fn heeds(message: &Message, woke: Option<Duration>, election_timeout: Duration) -> bool {
+pub(crate) fn heeds(
+    message: &Message,
+    woke: impl FnOnce() -> Option<Duration>,
+    election_timeout: Duration,
+) -> bool {
     let is_call = message.msg_type == MessageType::MsgTimeoutNow as i32 && message.context == CALL;
-    !is_call || woke.is_none_or(|ago| ago > election_timeout)
+    !is_call || woke().is_none_or(|ago| ago > election_timeout)
 }
 
 /// Watches the driver of one member.
@@ -135,9 +139,9 @@ mod tests {
         let msg_type = MessageType::MsgTimeoutNow as i32;
         let asked = Message { msg_type, ..Message::default() };
         let call = Message { context: Bytes::from_static(CALL), ..asked.clone() };
-        assert!(heeds(&call, None, timeout) && heeds(&call, Some(ago(1001)), timeout));
-        assert!(!heeds(&call, Some(ago(1000)), timeout));
-        assert!(heeds(&asked, Some(ago(0)), timeout), "an operator knows better");
+        assert!(heeds(&call, || None, timeout) && heeds(&call, || Some(ago(1001)), timeout));
+        assert!(!heeds(&call, || Some(ago(1000)), timeout));
+        assert!(heeds(&asked, || Some(ago(0)), timeout), "an operator knows better");
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl Work {
                     command = taken;
                     command.is_some()
                 }
-                () = wait_until(next) => true,
+                () = clock::sleep_until_some(next) => true,
                 () = std::future::ready(()), if more => true,
             };
             if !going {
@@ -493,12 +493,5 @@ impl Sink<Owner> for Outboxes<'_> {
             compact_revision,
             ..Default::default()
         });
-    }
-}
-
-async fn wait_until(at: Option<Instant>) {
-    match at {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

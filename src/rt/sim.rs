@@ -45,6 +45,8 @@ pub trait World: Send + Sync + 'static {
     fn disk(&self) -> Arc<dyn Disk>;
     /// Time the disk has taken since this was last asked, in true simulated time.
     fn disk_debt(&self) -> Duration;
+    /// That time has passed.
+    fn disk_paid(&self);
     /// Listens on the node's network.
     ///
     /// # Errors
@@ -277,6 +279,7 @@ pub(crate) async fn settle() {
     let debt = world().disk_debt();
     if !debt.is_zero() {
         madsim::time::sleep(debt).await;
+        world().disk_paid();
     }
 }
 

@@ -27,14 +27,19 @@ pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
         FaultKind::Partition { shape, member, flaps, lasting } => {
             partition(shape, cast.number(member), (flaps, lasting), cast, room).await;
         }
-        FaultKind::Blackout { member, n, power, down } => {
+        FaultKind::Blackout { member, n, power, down, apart } => {
             let how = if power { Crash::Power } else { Crash::Process };
             let first = cast.number(member) as usize;
             let all = cast.members.len();
             let gone = (first..first + n as usize).map(|place| &cast.members[place % all]);
             let gone = gone.take(all).filter(|member| member.is_up());
             room.count(kind);
-            join_all(gone.map(|member| process::restart_after(member, how, down))).await;
+            // Who was hit first, perhaps the leader, is back last: the others may do without it.
+            let waits = (0..n).rev().map(|later| down + apart * later);
+            join_all(
+                gone.zip(waits).map(|(member, down)| process::restart_after(member, how, down)),
+            )
+            .await;
         }
         FaultKind::RollingRestart { down } => {
             for member in cast.members.iter() {

@@ -33,6 +33,7 @@ impl Plan {
             clients,
             load: shared(&load),
             net: net(&scenario.net.draw(dice, omit)),
+            disk_slowness: small(scenario.disk.draw(dice, omit).slowness),
             faults,
             expect: scenario.expect.clone(),
             limits: scenario.limits.clone(),

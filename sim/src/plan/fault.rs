@@ -264,6 +264,9 @@ pub enum FaultKind {
         /// Down for.
         #[serde(with = "millis")]
         down: Duration,
+        /// The last of them comes back then, the one before it so much later, and so on.
+        #[serde(with = "millis", default)]
+        apart: Duration,
     },
     /// One member after the other is stopped and started again.
     RollingRestart {

@@ -61,6 +61,9 @@ pub struct Plan {
     pub load: Load,
     /// The network.
     pub net: Net,
+    /// How many times as long everything takes on members' disks as on a decent solid state disk.
+    #[serde(default = "decent")]
+    pub disk_slowness: u32,
     /// What goes wrong, in order.
     pub faults: Vec<Fault>,
     /// What a pass is.
@@ -107,4 +110,9 @@ impl Default for Limits {
             standstill_elections: None,
         }
     }
+}
+
+/// Plans from before there was a choice.
+fn decent() -> u32 {
+    1
 }

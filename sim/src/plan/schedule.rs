@@ -173,6 +173,7 @@ impl Maker<'_> {
                 n: pick_u32(how.blackout_members, rng).clamp(1, *members),
                 power: rng.random(),
                 down: pick_millis(how.down_millis, rng),
+                apart: pick_millis(how.apart_millis, rng) * u32::from(rng.random::<bool>()),
             },
             "rejoin" => FaultKind::Rejoin { member, learner: rng.random() },
             "grow" => FaultKind::Grow { learner: rng.random() },

@@ -72,6 +72,7 @@ fn boot(room: &Room, plan: &Arc<Plan>, program: Program) -> Machine {
         let (rate, ahead) = (clock.rate(), clock.wall_offset_millis);
         room.set_clock(booted.id(), |own| own.with_rate(rate, room.elapsed()).jumped(ahead));
     }
+    room.with_drives(|drives| drives.drive(booted.id()).set_slowness(plan.disk_slowness));
     booted
 }
 

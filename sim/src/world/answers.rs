@@ -129,6 +129,11 @@ impl World for SimWorld {
         drives.take_debt(node)
     }
 
+    fn disk_paid(&self) {
+        let (room, node) = current();
+        lock(&room.drives).end_sync(node);
+    }
+
     fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>> {
         let (room, node) = current();
         net_conn::bind(room, host(node), host_port)

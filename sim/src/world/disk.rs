@@ -63,6 +63,12 @@ impl Drives {
         self.nodes.get_mut(&id).map(|bay| bay.drive.take_debt()).unwrap_or_default()
     }
 
+    pub(super) fn end_sync(&mut self, id: NodeId) {
+        if let Some(bay) = self.nodes.get_mut(&id) {
+            bay.drive.end_sync();
+        }
+    }
+
     /// The drive of `id`, to arm faults and read counters.
     pub fn drive(&mut self, id: NodeId) -> &mut Drive {
         &mut self.bay(id).drive

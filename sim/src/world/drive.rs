@@ -5,7 +5,8 @@
 //! `disk.rs`, which also knows which incarnation of a program is asking.
 //!
 //! Time cannot pass inside synchronous code: each operation adds to a debt, which the program pays
-//! at its next `rt::disk::settle`.
+//! at its next `rt::disk::settle`. A sync that comes last before that is under way as long: if the
+//! power fails meanwhile, it never was.
 
 use std::{
     collections::BTreeSet,
@@ -71,6 +72,14 @@ struct Faults {
     rot: Vec<Token>,
 }
 
+/// A sync of a file that is not over before its time is paid, or something else is done.
+#[derive(Clone, Copy, Debug)]
+struct Syncing {
+    file: Inode,
+    /// Does the program wait for it? As long as it does not, it has it behind it.
+    is_awaited: bool,
+}
+
 /// One drive.
 #[derive(Debug)]
 pub struct Drive {
@@ -78,7 +87,10 @@ pub struct Drive {
     pub image: Image,
     capacity: u64,
     locks: BTreeSet<String>,
+    /// How many times as long everything takes as on a decent solid state disk.
+    slowness: u32,
     debt: Duration,
+    syncing: Option<Syncing>,
     rng: ChaCha8Rng,
     faults: Faults,
     /// What was armed and what bit.
@@ -95,7 +107,9 @@ impl Drive {
             image: Image::with_dirs(&INSTALLED_DIRS),
             capacity: CAPACITY,
             locks: BTreeSet::new(),
+            slowness: 1,
             debt: Duration::ZERO,
+            syncing: None,
             rng,
             faults: Faults::default(),
             tally: Tally::default(),
@@ -104,8 +118,17 @@ impl Drive {
         }
     }
 
+    /// Everything takes so many times as long as on a decent solid state disk, at least 1.
+    pub fn set_slowness(&mut self, slowness: u32) {
+        self.slowness = slowness.max(1);
+    }
+
     /// The machine goes down.
     pub fn reset(&mut self, how: Crash) {
+        if how == Crash::Power {
+            self.syncing.take_if(|syncing| syncing.is_awaited);
+        }
+        self.end_sync();
         self.faults.power = None;
         self.locks.clear();
         self.debt = Duration::ZERO;
@@ -126,9 +149,29 @@ impl Drive {
         self.was_damaged = false;
     }
 
-    /// Time taken since this was last asked.
+    /// Time taken since this was last asked, for which the program waits now.
     pub fn take_debt(&mut self) -> Duration {
+        if let Some(syncing) = &mut self.syncing {
+            syncing.is_awaited = true;
+        }
         std::mem::take(&mut self.debt)
+    }
+
+    /// That time is over.
+    pub fn end_sync(&mut self) {
+        let Some(Syncing { file, .. }) = self.syncing.take() else { return };
+        // A file that went with a crash has nothing to make durable.
+        let _gone: io::Result<()> = self.image.sync(file);
+        if !self.faults.landing.is_empty() && self.image.take_landed(file) {
+            self.was_damaged = true;
+            let tally = &mut self.tally;
+            self.faults.landing.retain(|(of, token)| {
+                if *of == file {
+                    tally.bite(*token);
+                }
+                *of != file
+            });
+        }
     }
 
     /// How often each fault bit, and what power failures took.
@@ -243,6 +286,10 @@ impl Drive {
         (kind, bytes): (Kind, usize),
         operation: impl FnOnce(&mut Self) -> io::Result<T>,
     ) -> Result<io::Result<T>, PowerFailed> {
+        if !matches!(kind, Kind::Look | Kind::Read) {
+            // Whoever does something else has it behind it.
+            self.end_sync();
+        }
         if self.power_fails(kind) {
             if self.rng.random_ratio(1, 2) {
                 let _unheard = operation(self);
@@ -279,7 +326,7 @@ impl Drive {
             Kind::Sync if self.rng.random_ratio(1, 50) => self.rng.random_range(2_000..20_000),
             Kind::Sync => self.rng.random_range(80..600),
         };
-        let mut time = Duration::from_micros(micros);
+        let mut time = Duration::from_micros(micros) * self.slowness;
         if let Some((factor, token)) = self.faults.slow {
             time *= factor;
             self.tally.bite(token);
@@ -377,26 +424,19 @@ impl Drive {
         Ok(())
     }
 
-    /// Makes a file durable.
+    /// Makes a file durable, once its time is over.
     ///
     /// # Errors
-    /// Armed ones; then what was written since the last sync is durable never.
+    /// Armed ones; then what was written since the last sync is durable never. `NotFound` if the
+    /// file went with a crash.
     pub fn sync(&mut self, inode: Inode) -> io::Result<()> {
+        self.end_sync();
         if let Err(error) = self.error(Kind::Sync) {
             self.image.sync_fails(inode);
             return Err(error);
         }
-        self.image.sync(inode)?;
-        if !self.faults.landing.is_empty() && self.image.take_landed(inode) {
-            self.was_damaged = true;
-            let tally = &mut self.tally;
-            self.faults.landing.retain(|(of, token)| {
-                if *of == inode {
-                    tally.bite(*token);
-                }
-                *of != inode
-            });
-        }
+        self.image.len(inode)?;
+        self.syncing = Some(Syncing { file: inode, is_awaited: false });
         Ok(())
     }
 

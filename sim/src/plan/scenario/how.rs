@@ -75,6 +75,8 @@ details! {
     flaps: 1, 4;
     /// `blackout`: how many members, at most all.
     blackout_members: 1, 7;
+    /// `blackout`: how much later than the next one each is back, in every second one.
+    apart_millis: 100, 2000;
     /// `clock_jump`: by how much.
     jump_millis: -60_000, 60_000;
     /// `clock_drift`: how fast from then.

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub use how::How;
 pub use schema::schema;
-pub use sections::{Clocks, Knobs, Load, Net};
+pub use sections::{Clocks, Disk, Knobs, Load, Net};
 pub(crate) use sections::{DrawnKnobs, DrawnLoad, DrawnNet};
 pub use span::Span;
 pub(crate) use suggest::refusal;
@@ -69,6 +69,9 @@ pub struct Scenario {
     /// The network between all machines.
     #[serde(default)]
     pub net: Net,
+    /// The disks of all members.
+    #[serde(default)]
+    pub disk: Disk,
     /// What goes wrong, by kind: how often in a run. Nothing: nothing.
     #[serde(default)]
     #[schemars(with = "schema::FaultCounts")]
@@ -162,6 +165,7 @@ impl Scenario {
             self.clock.complaint(),
             self.load.complaint(),
             self.net.complaint(),
+            self.disk.complaint(),
             self.how.complaint(),
         ];
         let section = sections.into_iter().flatten().next();

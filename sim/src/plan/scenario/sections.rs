@@ -153,3 +153,10 @@ section! {
     /// Of a thousand segments, so many must be sent again.
     loss_per_mille: one(0), usually 0, in 0, 900;
 }
+
+section! {
+    /// The disks of all members.
+    Disk, drawn DrawnDisk, called "disk":
+    /// How many times as long everything takes as on a decent solid state disk.
+    slowness: one(1), usually 1, in 1, 1000;
+}

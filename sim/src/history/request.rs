@@ -75,6 +75,9 @@ pub enum Request {
         action: String,
         /// `none`, `nospace` or `corrupt`.
         alarm: String,
+        /// Whose; 0 names nobody's, or in a list everybody's.
+        #[serde(default)]
+        member: u64,
     },
 }
 
@@ -344,11 +347,20 @@ pub enum Body {
     },
     /// Of a list of alarms.
     Alarms {
-        /// Active ones, such as `nospace`.
-        alarms: Vec<String>,
+        /// Active ones.
+        alarms: Vec<Alarm>,
     },
     /// Of the rest: done.
     Done,
+}
+
+/// An active alarm.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Whose.
+    pub member: u64,
+    /// Such as `nospace`.
+    pub alarm: String,
 }
 
 /// A key and what it is.

@@ -27,6 +27,8 @@ pub enum Role {
     SlowWatcher,
     /// Grants, renews, revokes leases and lets them expire; attaches keys.
     Lease,
+    /// Renews leases of others at every member, also those that are gone.
+    Keeper,
     /// Takes and gives back locks of the client crate's recipes.
     Lock,
     /// Campaigns, proclaims, observes and resigns, by the client crate's recipes.
@@ -47,7 +49,7 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Register,
         Self::Append,
         Self::Bank,
@@ -55,6 +57,7 @@ impl Role {
         Self::Watcher,
         Self::SlowWatcher,
         Self::Lease,
+        Self::Keeper,
         Self::Lock,
         Self::Election,
         Self::Maintenance,
@@ -70,7 +73,12 @@ impl Role {
     pub fn writes(self) -> bool {
         !matches!(
             self,
-            Self::Watcher | Self::SlowWatcher | Self::PastReader | Self::Reader | Self::Maintenance
+            Self::Watcher
+                | Self::SlowWatcher
+                | Self::Keeper
+                | Self::PastReader
+                | Self::Reader
+                | Self::Maintenance
         )
     }
 }

@@ -122,8 +122,7 @@ async fn write_once(desk: Desk, member: u32) {
         if let Answer::Ok(_) = client.ask(Request::Put(put)).await {
             return;
         }
-        let (action, alarm) = ("deactivate".to_owned(), "nospace".to_owned());
-        client.ask(Request::Alarm { action, alarm }).await;
+        client.lift_alarms().await;
         time::sleep(LOOK).await;
     }
 }

@@ -235,7 +235,7 @@ impl Counter {
                 self.flag("time_to_live.keys", *keys);
             }
             Request::HashKv { revision } => self.number("hash_kv.revision", *revision),
-            Request::Alarm { action, alarm } => {
+            Request::Alarm { action, alarm, .. } => {
                 self.word("alarm.action", ACTIONS, action);
                 self.word("alarm.alarm", ALARMS, alarm);
             }
@@ -322,9 +322,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::history::{
-        WatchSpec,
-        request::{Delete, Put, Relation, Sort, SortBy, SortOrder},
+    use crate::{
+        history::{
+            WatchSpec,
+            request::{Delete, Put, Relation, Sort, SortBy, SortOrder},
+        },
+        workload::say,
     };
 
     fn event(what: What) -> Event {
@@ -354,7 +357,7 @@ mod tests {
             then: vec![Step::Range(range), Step::Txn(Txn::default())],
             otherwise: vec![Step::Delete(Delete::default()); 129],
         };
-        let alarm = Request::Alarm { action: "get".to_owned(), alarm: "corrupt".to_owned() };
+        let alarm = say::alarm("get", "corrupt", 0);
         let spec = WatchSpec::default();
         let history = [
             ask(Request::Txn(txn)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::{RngExt, seq::IndexedRandom};
 use reseed_client::{
     Client as Library, Put, Txn,
     recipe::{Mutex, Session},
@@ -17,8 +17,9 @@ use crate::history::LockStep;
 
 /// Locks in use.
 const LOCKS: u32 = 2;
-/// How long a client queues before it gives up.
-const QUEUE_MAX: Duration = Duration::from_secs(20);
+/// How long a client queues before it gives up, one of these.
+const QUEUE_MAX: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(20)];
 /// How long a lock is held at most, from write to write.
 const HOLD_MAX: Duration = Duration::from_millis(2500);
 
@@ -36,7 +37,9 @@ async fn once(desk: &mut Desk, library: &Library, values: &mut Values) {
     let lock = format!("lock/{}", desk.rng.random_range(0..LOCKS));
     let Some(session) = session::begin(desk, library).await else { return };
     let mut mutex = Mutex::new(&session, &lock);
-    if let Some(Ok(token)) = session::patiently(desk, QUEUE_MAX, mutex.lock()).await {
+    // Who gives up leaves the middle of the queue: nobody behind may take that for its turn.
+    let patience = *QUEUE_MAX.choose(&mut desk.rng).expect("there are some");
+    if let Some(Ok(token)) = session::patiently(desk, patience, mutex.lock()).await {
         session::note_acquired(desk, &lock, mutex.key(), (token, session.lease()));
         hold(desk, &session, &mutex, values).await;
         if !session.is_alive() {

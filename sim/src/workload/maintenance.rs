@@ -6,7 +6,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Board, Desk, Part, values::pick_weighted};
+use super::{Board, Desk, Part, say, values::pick_weighted};
 use crate::history::{Request, Response};
 
 /// What an operator knows.
@@ -48,17 +48,13 @@ impl Maintenance {
 
 impl Part for Maintenance {
     fn choose(&mut self, rng: &mut ChaCha8Rng) -> Request {
-        let alarm = |action: &str, alarm: &str| Request::Alarm {
-            action: action.to_owned(),
-            alarm: alarm.to_owned(),
-        };
         match pick_weighted(&[20, 3, 12, 2, 10, 4], rng) {
             0 => self.compaction(rng),
             1 => Request::Defragment,
             2 => self.hash(rng),
             3 => Request::Snapshot,
             4 => Request::Status,
-            _ => alarm("get", "none"),
+            _ => say::alarm("get", "none", 0),
         }
     }
 

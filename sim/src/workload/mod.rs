@@ -23,6 +23,7 @@ pub mod coverage;
 mod ear;
 mod election;
 mod explorer;
+mod keeper;
 mod kubernetes;
 mod lease;
 mod library;
@@ -43,7 +44,7 @@ mod watch;
 mod watcher;
 pub mod witness;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -56,9 +57,11 @@ pub use operator::Operator;
 pub use scribe::{Scene, Scribe};
 
 use self::{
+    keeper::Keeper,
     lease::Leases,
     maintenance::Maintenance,
     past_reader::PastReader,
+    reader::Reader,
     register::Register,
     values::{Keys, Values},
 };
@@ -66,6 +69,9 @@ use crate::{
     history::{Request, Response},
     plan::{Load, Role},
 };
+
+/// How long one that asks everywhere waits for an answer, at least and at most.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
 /// All that a client's machine is given.
 #[derive(Clone, Debug)]
@@ -125,7 +131,11 @@ pub async fn play(role: Role, desk: Desk) {
             ask_on_and_on(desk, part).await;
         }
         Role::PastReader => ask_on_and_on(desk, PastReader::new()).await,
-        Role::Reader => reader::run(desk).await,
+        Role::Reader => {
+            let part = Reader::new(&desk);
+            ask_everywhere(desk, part).await;
+        }
+        Role::Keeper => ask_everywhere(desk, Keeper::default()).await,
         Role::Append => append::run(desk).await,
         Role::Bank => bank::run(desk).await,
         Role::Kubernetes => kubernetes::run(desk).await,
@@ -151,6 +161,28 @@ async fn ask_on_and_on(mut desk: Desk, mut part: impl Part) {
         let request = part.choose(&mut desk.rng);
         if let Answer::Ok(response) = client.ask(request.clone()).await {
             part.learn(&request, &response);
+        }
+        desk.think().await;
+    }
+}
+
+/// Asks one member after the other, and waits for none of them for long.
+///
+/// A client that writes to a member without a quorum, or waits long for one that stands still, asks
+/// nothing more. One that soon asks another has a question at each member at any time, which is
+/// when a deposed leader could lie.
+async fn ask_everywhere(mut desk: Desk, mut part: impl Part) {
+    let mut client = desk.client();
+    while desk.board.is_loading() {
+        let request = part.choose(&mut desk.rng);
+        let (least, most) = PATIENCE;
+        let patience = least + (most - least).mul_f64(desk.rng.random());
+        // Where nobody answers in time it goes elsewhere by itself.
+        if let Some(response) = client.ask_within(request.clone(), patience).await.ok() {
+            part.learn(&request, &response);
+            if desk.rng.random_ratio(1, 8) {
+                client.go_elsewhere();
+            }
         }
         desk.think().await;
     }

@@ -9,10 +9,12 @@ use super::{
     Answer, Client, Desk, say,
     values::{Keys, Values},
 };
-use crate::history::Request;
+use crate::history::{Body, Request, request::Alarm};
 
 /// Values as large as this fill quickly.
 const FILL_BYTES: u64 = 24_000;
+/// What the alarm is called.
+const NOSPACE: &str = "nospace";
 /// The end of etcd's refusal.
 const NO_SPACE: &str = "database space exceeded";
 /// Between two looks whether there is room again.
@@ -37,9 +39,13 @@ pub(super) async fn run(mut desk: Desk) {
     }
 }
 
-/// Ends the alarm, should there be one: nothing can be written as long as it is raised.
-pub(crate) fn disarm() -> Request {
-    Request::Alarm { action: "deactivate".to_owned(), alarm: "nospace".to_owned() }
+/// Ends the alarms there are, each by its member: nothing can be written as long as one is raised.
+pub(super) async fn lift_alarms(client: &mut Client) {
+    let Some(listed) = client.ask(say::alarm("get", NOSPACE, 0)).await.ok() else { return };
+    let Body::Alarms { alarms } = listed.body else { return };
+    for Alarm { member, .. } in alarms {
+        client.ask(say::alarm("deactivate", NOSPACE, member)).await;
+    }
 }
 
 impl Filler {
@@ -71,8 +77,7 @@ impl Filler {
         if desk.rng.random() {
             client.ask(Request::Defragment).await;
         }
-        client.ask(Request::Alarm { action: "get".to_owned(), alarm: "none".to_owned() }).await;
-        client.ask(disarm()).await;
+        lift_alarms(client).await;
     }
 }
 

@@ -92,3 +92,8 @@ impl From<Delete> for Step {
         Self::Delete(ask)
     }
 }
+
+/// Lists, raises or ends alarms of a kind: those of a member, or with 0 in a list everybody's.
+pub(super) fn alarm(action: &str, alarm: &str, member: u64) -> Request {
+    Request::Alarm { action: action.to_owned(), alarm: alarm.to_owned(), member }
+}

@@ -16,7 +16,7 @@ use reseed_rt::{
 use tonic::{Status, transport::Channel};
 
 use self::renewals::Renewals;
-use super::{Scribe, refusal};
+use super::{Scribe, quota, refusal};
 use crate::history::{Request, Response, What};
 
 /// Answers may hold the whole history.
@@ -139,6 +139,11 @@ impl Client {
         };
         self.scribe.note(what);
         answer
+    }
+
+    /// Ends all alarms, should there be any.
+    pub async fn lift_alarms(&mut self) {
+        quota::lift_alarms(self).await;
     }
 
     async fn failed(&mut self, op: u64, request: &Request, status: &Status) -> (What, Answer) {

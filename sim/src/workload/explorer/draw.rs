@@ -70,7 +70,7 @@ impl Explorer {
             _ => {
                 let asks = [("get", "nospace"), ("get", "corrupt"), ("get", "none")];
                 let (action, alarm) = asks[rng.random_range(0..asks.len())];
-                Request::Alarm { action: action.to_owned(), alarm: alarm.to_owned() }
+                say::alarm(action, alarm, 0)
             }
         }
     }

@@ -3,7 +3,7 @@
 use reseed_proto::etcdserverpb::{self as pb, response_op};
 
 use super::{pair, revision, text};
-use crate::history::{Body, Response};
+use crate::history::{Body, Response, request::Alarm};
 
 pub(in crate::workload) fn range(answer: &pb::RangeResponse) -> Response {
     Response { revision: revision(answer.header.as_ref()), body: range_body(answer) }
@@ -69,7 +69,10 @@ pub(in crate::workload) fn hash(answer: &pb::HashKvResponse) -> Response {
 }
 
 pub(in crate::workload) fn alarms(answer: &pb::AlarmResponse) -> Response {
-    let name = |alarm: &pb::AlarmMember| alarm.alarm().as_str_name().to_lowercase();
-    let alarms = answer.alarms.iter().map(name).collect();
+    let alarm = |it: &pb::AlarmMember| Alarm {
+        member: it.member_id,
+        alarm: it.alarm().as_str_name().to_lowercase(),
+    };
+    let alarms = answer.alarms.iter().map(alarm).collect();
     Response { revision: revision(answer.header.as_ref()), body: Body::Alarms { alarms } }
 }

@@ -53,7 +53,9 @@ pub(in crate::workload) fn wire(request: &Request) -> Wire {
         Request::HashKv { revision } => Wire::HashKv(pb::HashKvRequest { revision: *revision }),
         Request::Defragment => Wire::Defragment(pb::DefragmentRequest {}),
         Request::Snapshot => Wire::Snapshot(pb::SnapshotRequest {}),
-        Request::Alarm { action, alarm } => Wire::Alarm(alarm_request(action, alarm)),
+        Request::Alarm { action, alarm, member } => {
+            Wire::Alarm(alarm_request(action, alarm, *member))
+        }
     }
 }
 
@@ -144,7 +146,7 @@ fn step(ask: &Step) -> pb::RequestOp {
     pb::RequestOp { request: Some(request) }
 }
 
-fn alarm_request(action: &str, alarm: &str) -> pb::AlarmRequest {
+fn alarm_request(action: &str, alarm: &str, member: u64) -> pb::AlarmRequest {
     let action = match action {
         "activate" => pb::alarm_request::AlarmAction::Activate,
         "deactivate" => pb::alarm_request::AlarmAction::Deactivate,
@@ -155,5 +157,5 @@ fn alarm_request(action: &str, alarm: &str) -> pb::AlarmRequest {
         "corrupt" => pb::AlarmType::Corrupt,
         _ => pb::AlarmType::None,
     };
-    pb::AlarmRequest { action: action.into(), member_id: 0, alarm: alarm.into() }
+    pb::AlarmRequest { action: action.into(), member_id: member, alarm: alarm.into() }
 }

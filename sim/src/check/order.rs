@@ -12,6 +12,7 @@ use super::{
     Case, exec,
     ops::{NEVER, Op, Outcome, Parts},
     told::Told,
+    watch,
     witness::revision_of,
 };
 use crate::history::{
@@ -250,8 +251,11 @@ fn tell(parts: &Parts<'_>, told: &mut Told, late: (usize, Bound), early: (usize,
     let first = op(early.1.who);
     let second_wrote = second.response().is_none_or(|response| exec::wrote(&response.body))
         && !matches!(second.outcome, Outcome::Fail(_));
+    if let (Who::Watch(watch), true) = (early.1.who, second_wrote) {
+        let (wrote, shown) = ((late.0, late.1.at), (early.0, early.1.at));
+        return watch::nothing_from_the_future(watch, second, wrote, shown, told);
+    }
     let class = match (first, early.1.who) {
-        (_, Who::Watch(_)) if second_wrote => "watch.future",
         (_, Who::Watch(_)) => "order.watch_staleness",
         _ if !second_wrote => "order.stale",
         (Some(first), _) if matches!(first.request, Request::Compact { .. }) => "compaction.future",

@@ -4,6 +4,7 @@
 //! left out is remembered and told as a gap when the stream ends, unless it arrives after all,
 //! which is a breach of order.
 
+mod guarantees;
 mod stream;
 mod track;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::{compaction::Compactions, ops::Parts, timeline::Timeline, told::Told};
 use crate::history::{WatchId, WatchSpec, WatchStep};
+pub(super) use guarantees::nothing_from_the_future;
 use stream::Stream;
 use track::Track;
 

@@ -1,34 +1,42 @@
-//! One stream of a watch, from its opening to its end.
+//! One stream of a watch, from its opening to its end: which fact each event is, and which facts
+//! were passed over. What that means is said in [`guarantees`](super::guarantees).
 
 use std::collections::BTreeMap;
 
-use super::{Against, range_of, track::Track};
+use super::{Against, guarantees::Got, track::Track};
 use crate::{
-    check::{
-        model::{Live, covers},
-        timeline::Fact,
-        told::Told,
-    },
+    check::{timeline::Fact, told::Told},
     history::{Change, WatchId, WatchSpec, WatchStep},
 };
 
+/// Why a fact that was passed over must still come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Passed {
+    /// The rest of its revision came.
+    Torn,
+    /// It is after the place where the watch resumed.
+    Resuming,
+    /// Others of the range came before and after it.
+    Between,
+}
+
 /// What a stream has been told.
 pub(super) struct Stream<'a, 't> {
-    watch: WatchId,
-    spec: &'a WatchSpec,
+    pub(super) watch: WatchId,
+    pub(super) spec: &'a WatchSpec,
     track: Track<'a, 't>,
     /// The first revision it may be told of; `None` until it is created, if it asked for now.
-    start: Option<i64>,
+    pub(super) start: Option<i64>,
     /// It resumes after a break.
     is_again: bool,
-    is_created: bool,
+    pub(super) is_created: bool,
     /// The place of the next fact in the track.
     next: usize,
     /// The revision last told of, by an event or a bookmark; `start - 1` at first.
-    last: i64,
-    bookmark: i64,
-    /// Facts that were passed over, by place, with the class if they never come.
-    skipped: BTreeMap<usize, (&'static str, i64)>,
+    pub(super) last: i64,
+    pub(super) bookmark: i64,
+    /// Facts that were passed over, by place, with the revision that came instead.
+    skipped: BTreeMap<usize, (Passed, i64)>,
 }
 
 impl<'a, 't> Stream<'a, 't> {
@@ -79,11 +87,14 @@ impl<'a, 't> Stream<'a, 't> {
                     self.header(change.revision, *revision, told);
                     self.event(against, at, change, told);
                 }
-                self.atomic(changes, *fragment, told);
+                self.message_ends(changes, *fragment, told);
             }
-            WatchStep::Progress { revision } => self.bookmarkable(against, *revision, told),
+            WatchStep::Progress { revision } => self.progress(against, *revision, told),
             WatchStep::Canceled { compact_revision, .. } => {
-                self.compacted(against, at, *compact_revision, told);
+                if *compact_revision > 0 {
+                    self.compacted(*compact_revision, told);
+                    self.compaction_was_asked(against, at, *compact_revision, told);
+                }
                 return true;
             }
             WatchStep::Broken { .. } | WatchStep::Closed => return true,
@@ -91,37 +102,24 @@ impl<'a, 't> Stream<'a, 't> {
         false
     }
 
-    /// What was passed over and never came is a gap.
+    /// What was passed over and never came is missing.
     pub(super) fn end(self, told: &mut Told) {
-        for (place, (class, seen)) in &self.skipped {
+        for (place, (passed, seen)) in &self.skipped {
             let Some(fact) = self.track.get(*place) else { continue };
-            told.tell(class, &[], || {
-                let Fact { key, revision, .. } = fact;
-                format!("watch {} got revision {seen}, never {key} at {revision}", self.watch)
-            });
+            match passed {
+                Passed::Torn => self.atomic(fact, told),
+                Passed::Resuming => self.resumable(fact, *seen, told),
+                Passed::Between => self.no_gap(fact, *seen, told),
+            }
         }
     }
 
-    fn tell(&self, told: &mut Told, class: &'static str, story: impl FnOnce() -> String) {
-        told.tell(class, &[], || format!("watch {}: {}", self.watch, story()));
-    }
-
-    /// Created comes first and once, and means: everything after its header.
+    /// From now on is everything after the header of the creation.
     fn created(&mut self, revision: i64, told: &mut Told) {
-        if self.is_created {
-            self.tell(told, "watch.created", || "was created twice".to_owned());
-        }
+        self.created_once(told);
         self.is_created = true;
         if self.start.is_none() {
             self.start_at(revision + 1);
-        }
-    }
-
-    /// A header is no older than the events below it.
-    fn header(&self, revision: i64, header: i64, told: &mut Told) {
-        if header < revision {
-            let story = || format!("got revision {revision} under a header of {header}");
-            self.tell(told, "watch.header", story);
         }
     }
 
@@ -131,60 +129,42 @@ impl<'a, 't> Stream<'a, 't> {
             return;
         }
         let Some(start) = self.start.filter(|_| self.is_created) else {
-            self.tell(told, "watch.created", || "got events before it was created".to_owned());
+            self.created_first(told);
             return;
         };
-        if change.revision < start {
-            let story = || format!("got revision {}, asked for {start} on", change.revision);
-            self.tell(told, "watch.below_start", story);
-            return;
-        }
-        if !self.wanted(change, told) {
+        if !self.nothing_below_start(Got::Event(change.revision), start, told)
+            || !self.in_range(change, told)
+            || !self.filters(change, told)
+        {
             return;
         }
         let place = match self.expected() {
             Some((place, fact)) if fact.key == change.key && fact.revision == change.revision => {
                 place
             }
-            _ => match self.out_of_order(change, told) {
+            _ => match self.out_of_place(change, told) {
                 Some(place) => place,
                 None => return,
             },
         };
         let Some(fact) = self.track.get(place) else { return };
-        self.same(fact, change, told);
+        let is_told = !self.create_events(fact, change, told);
+        self.same(fact, change, is_told, told);
         self.prev_kv(against, at, fact, change, told);
         self.next = self.next.max(place + 1);
         self.last = self.last.max(change.revision);
     }
 
-    /// Only what was asked for: the range, and not what filters keep out.
-    fn wanted(&self, change: &Change, told: &mut Told) -> bool {
-        let (key, end) = range_of(self.spec);
-        let revision = change.revision;
-        if !covers(key, end, &change.key) {
-            let story = || format!("got {} at {revision}, out of its range", change.key);
-            self.tell(told, "watch.range", story);
-            return false;
-        }
-        let is_put = change.now.is_some();
-        if (is_put && self.spec.no_put) || (!is_put && self.spec.no_delete) {
-            let story = || format!("got {} at {revision}, which it filters", change.key);
-            self.tell(told, "watch.filter", story);
-            return false;
-        }
-        true
-    }
-
-    fn filters(&self, fact: &Fact<'_>) -> bool {
-        if fact.now.is_some() { self.spec.no_put } else { self.spec.no_delete }
+    /// Whether a filter keeps out puts, or deletions.
+    pub(super) fn keeps_out(&self, is_put: bool) -> bool {
+        if is_put { self.spec.no_put } else { self.spec.no_delete }
     }
 
     /// The fact that must come next.
     fn expected(&self) -> Option<(usize, &'t Fact<'a>)> {
         let mut place = self.next;
         while let Some(fact) = self.track.get(place) {
-            if !self.filters(fact) {
+            if !self.keeps_out(fact.now.is_some()) {
                 return Some((place, fact));
             }
             place += 1;
@@ -192,154 +172,61 @@ impl<'a, 't> Stream<'a, 't> {
         None
     }
 
-    /// An event that is not the next one: known and passed over (order), known and had (unique),
-    /// later (perhaps a gap), or of something that never happened.
-    fn out_of_order(&mut self, change: &Change, told: &mut Told) -> Option<usize> {
+    /// Finds an event that is not the next one: later, so that something is passed over; passed
+    /// over before; had before; or of something that never happened. Its place, if it is later.
+    fn out_of_place(&mut self, change: &Change, told: &mut Told) -> Option<usize> {
         let revision = change.revision;
         if let Some(later) = self.track.find(&change.key, revision, self.next) {
-            self.skip(later, revision);
+            self.pass_over(later, revision);
             return Some(later);
         }
-        let Some(place) = self.track.find(&change.key, revision, 0) else {
-            let story = || format!("got {} at {revision}, which did not happen", change.key);
-            self.tell(told, "watch.phantom", story);
-            return None;
-        };
-        let last = self.last;
-        if self.skipped.remove(&place).is_some() {
-            let story = || format!("got {} at {revision} after {last}", change.key);
-            self.tell(told, "watch.order", story);
-        } else {
-            let story = || format!("got {} at {revision} again", change.key);
-            self.tell(told, "watch.unique", story);
+        match self.track.find(&change.key, revision, 0) {
+            None => self.happened(change, told),
+            Some(place) if self.skipped.remove(&place).is_some() => self.ordered(change, told),
+            Some(_) => self.unique(change, told),
         }
         None
     }
 
     /// Remembers what is passed over on the way to `place`.
-    fn skip(&mut self, place: usize, revision: i64) {
+    fn pass_over(&mut self, place: usize, revision: i64) {
         for passed in self.next..place {
-            let Some(fact) = self.track.get(passed).filter(|fact| !self.filters(fact)) else {
-                continue;
-            };
+            let is_due = |fact: &&Fact<'_>| !self.keeps_out(fact.now.is_some());
+            let Some(fact) = self.track.get(passed).filter(is_due) else { continue };
             let is_first = self.start.is_some_and(|start| self.last == start - 1);
-            let class = match () {
-                () if fact.revision == revision || fact.revision == self.last => "watch.atomic",
-                () if is_first && self.is_again => "watch.resume",
-                () => "watch.gap",
+            let why = match () {
+                () if fact.revision == revision || fact.revision == self.last => Passed::Torn,
+                () if is_first && self.is_again => Passed::Resuming,
+                () => Passed::Between,
             };
-            self.skipped.insert(passed, (class, revision));
+            self.skipped.insert(passed, (why, revision));
         }
     }
 
-    /// All events of a revision come together, unless a fragment says that more follow.
-    fn atomic(&self, changes: &[Change], fragment: bool, told: &mut Told) {
+    /// At the end of a message its last revision is whole, unless it says that more follows.
+    fn message_ends(&self, changes: &[Change], fragment: bool, told: &mut Told) {
         if fragment {
-            if !self.spec.fragment {
-                let story = || "got a fragment it did not ask for".to_owned();
-                self.tell(told, "watch.fragment", story);
-            }
+            self.fragment(told);
             return;
         }
         let Some(last) = changes.last() else { return };
-        if let Some((_, fact)) = self.expected()
-            && fact.revision == last.revision
+        if let Some((_, missed)) = self.expected()
+            && missed.revision == last.revision
         {
-            let Fact { key, revision, .. } = fact;
-            let story = || format!("got a part of revision {revision}, {key} is missing");
-            self.tell(told, "watch.atomic", story);
+            self.atomic(missed, told);
         }
     }
 
-    /// What the event says is what happened.
-    fn same(&self, fact: &Fact<'_>, change: &Change, told: &mut Told) {
-        let (Some(is), Some(said)) = (&fact.now, &change.now) else {
-            if fact.now.is_some() != change.now.is_some() {
-                let story = || format!("got {change:?}; it is {fact:?}");
-                self.tell(told, "watch.value", story);
-            }
-            return;
-        };
-        if is.is(said) {
-            return;
-        }
-        let said = Live::of(said);
-        let is_birth = |live: &Live<'_>| live.create_revision == live.mod_revision;
-        let alike = is.value == said.value && is.lease == said.lease;
-        let class = if alike && (is_birth(is) != is_birth(&said) || is.version != said.version) {
-            "watch.create"
-        } else {
-            "watch.value"
-        };
-        let story = || format!("got {} = {said:?}; it is {is:?}", fact.key);
-        self.tell(told, class, story);
-    }
-
-    /// What was there before, if asked for, unless compaction may have taken it.
-    fn prev_kv(
-        &self,
-        against: &Against<'a, '_>,
-        at: u64,
-        fact: &Fact<'a>,
-        change: &Change,
-        told: &mut Told,
-    ) {
-        // etcd: a key that is created has nothing before, also if the same transaction deleted it.
-        let is_birth = fact.now.is_some_and(|now| now.create_revision == fact.revision);
-        let is_due = self.spec.prev_kv && !is_birth;
-        let before = against.timeline.before(fact).filter(|_| is_due);
-        let is_right = match (&before, &change.prev) {
-            (None, None) => true,
-            (Some(before), Some(said)) => before.is(said),
-            (None, Some(_)) => false,
-            (Some(_), None) => against.compactions.possible(at) >= fact.revision,
-        };
-        if !is_right {
-            let (key, revision) = (fact.key, fact.revision);
-            let story =
-                || format!("{key} at {revision} was {before:?} before; it got {:?}", change.prev);
-            self.tell(told, "watch.prev_kv", story);
-        }
-    }
-
-    /// A bookmark comes after everything up to it, and never goes back.
-    fn bookmarkable(&mut self, against: &Against<'a, '_>, revision: i64, told: &mut Told) {
+    /// A bookmark is for all watches of a stream; one that is not created yet is none of them.
+    fn progress(&mut self, against: &Against<'a, '_>, revision: i64, told: &mut Told) {
         if against.timeline.unknown_from.is_some_and(|unknown| revision >= unknown) {
             return;
         }
-        // A bookmark is for all watches of a stream; one that is not created yet is none of them.
         let Some(start) = self.start.filter(|_| self.is_created) else { return };
-        if let Some((_, fact)) = self.expected()
-            && fact.revision <= revision
-        {
-            let Fact { key, revision: missing, .. } = fact;
-            let story = || format!("bookmark {revision}, but {key} at {missing} is to come");
-            self.tell(told, "watch.progress", story);
-        }
-        if revision < start - 1 {
-            let story = || format!("bookmark {revision}, asked for {start} on");
-            self.tell(told, "watch.below_start", story);
-        } else if revision < self.bookmark.max(self.last) {
-            let before = self.bookmark.max(self.last);
-            let story = || format!("bookmark {revision} after {before}");
-            self.tell(told, "watch.progress_back", story);
+        self.bookmarkable(revision, self.expected().map(|(_, fact)| fact), told);
+        if self.nothing_below_start(Got::Bookmark(revision), start, told) {
+            self.bookmarks_grow(revision, told);
         }
         self.bookmark = self.bookmark.max(revision);
-    }
-
-    /// Ended by compaction: of something it still needed, and that somebody asked for.
-    fn compacted(&self, against: &Against<'a, '_>, at: u64, compacted: i64, told: &mut Told) {
-        if compacted == 0 {
-            return;
-        }
-        let needs = self.bookmark.max(self.last) + 1;
-        if self.start.is_some() && compacted <= needs {
-            let story = || format!("ended as compacted at {compacted}, it needs {needs} on");
-            self.tell(told, "watch.compacted", story);
-        }
-        if compacted > against.compactions.possible(at) {
-            let story = || format!("ended as compacted at {compacted}; nobody asked for that");
-            self.tell(told, "compaction.phantom", story);
-        }
     }
 }

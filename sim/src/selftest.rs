@@ -169,7 +169,7 @@ pub async fn program() -> Summary {
         if round % 2 == 0 {
             let n = rng.random_range(0..40);
             room.with_drives(|drives| {
-                drives.drive(server.id()).fail_power_after(n, "power_at_disk_op");
+                drives.drive(server.id()).crash_after(n, Crash::Power, "power_at_disk_op");
             });
         } else if !server.is_down() {
             let how = if rng.random() { Crash::Power } else { Crash::Process };

@@ -122,7 +122,9 @@ fn survivable() -> Vec<Fault> {
     let (server, client) = (Host::Member(Whom::Number(0)), Host::Client(1));
     let kinds = [
         FaultKind::PowerAtDiskOp { member, n: 7 },
+        FaultKind::KillAtDiskOp { member, n: 7 },
         FaultKind::PowerAtAwait { member, n: 50 },
+        FaultKind::KillAtAwait { member, n: 50 },
         FaultKind::PowerCut { member, down },
         FaultKind::ProcessKill { member, down },
         FaultKind::Stop { member, down },

@@ -43,10 +43,10 @@ pub trait World: Send + Sync + 'static {
     fn buggify(&self, name: &'static str) -> bool;
     /// The node's disk.
     fn disk(&self) -> Arc<dyn Disk>;
-    /// Time the disk has taken since this was last asked, in true simulated time.
-    fn disk_debt(&self) -> Duration;
+    /// How long, in true simulated time, the node's disk works on what it was asked.
+    fn disk_settles(&self) -> Duration;
     /// That time has passed.
-    fn disk_paid(&self);
+    fn disk_settled(&self);
     /// Listens on the node's network.
     ///
     /// # Errors
@@ -276,10 +276,10 @@ pub(crate) fn disk() -> Arc<dyn Disk> {
 }
 
 pub(crate) async fn settle() {
-    let debt = world().disk_debt();
-    if !debt.is_zero() {
-        madsim::time::sleep(debt).await;
-        world().disk_paid();
+    let busy = world().disk_settles();
+    if !busy.is_zero() {
+        madsim::time::sleep(busy).await;
+        world().disk_settled();
     }
 }
 

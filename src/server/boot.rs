@@ -169,6 +169,7 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
         revision = machine.mvcc.revision(),
         "opened the data directory"
     );
+    disk::settle().await;
     let state = Arc::new(State {
         config,
         cluster_id,
@@ -269,6 +270,7 @@ async fn open_wal(config: &Config, data_dir: &DataDir) -> Result<(Wal, Recovered
         // A crash may have left the log without some of them: they are written until all are there.
         extend(&mut wal, &mut recovered, changes::first_entries(founders))?;
     }
+    disk::settle().await;
     Ok((wal, recovered))
 }
 

@@ -32,12 +32,15 @@ pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
             let first = cast.number(member) as usize;
             let all = cast.members.len();
             let gone = (first..first + n as usize).map(|place| &cast.members[place % all]);
-            let gone = gone.take(all).filter(|member| member.is_up());
+            let gone: Vec<_> = gone.take(all).filter(|member| member.is_up()).collect();
             room.count(kind);
             // Who was hit first, perhaps the leader, is back last: the others may do without it.
-            let waits = (0..n).rev().map(|later| down + apart * later);
+            let last = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+            let waits = (0..last).rev().map(|later| down + apart * later);
             join_all(
-                gone.zip(waits).map(|(member, down)| process::restart_after(member, how, down)),
+                gone.iter()
+                    .zip(waits)
+                    .map(|(member, down)| process::restart_after(member, how, down)),
             )
             .await;
         }

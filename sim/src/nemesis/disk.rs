@@ -28,7 +28,12 @@ pub(super) async fn inflict(fault: &FaultKind, member: &Machine, room: &Room) {
         room.with_drives(|drives| change(drives.drive(member.id())));
     };
     match *fault {
-        FaultKind::PowerAtDiskOp { n, .. } => drive(&|drive| drive.fail_power_after(n, kind)),
+        FaultKind::PowerAtDiskOp { n, .. } => {
+            drive(&|drive| drive.crash_after(n, Crash::Power, kind));
+        }
+        FaultKind::KillAtDiskOp { n, .. } => {
+            drive(&|drive| drive.crash_after(n, Crash::Process, kind));
+        }
         FaultKind::SyncError { n, .. } => drive(&|drive| drive.fail_after(Kind::Sync, n, kind)),
         FaultKind::ReadError { n, .. } => drive(&|drive| drive.fail_after(Kind::Read, n, kind)),
         FaultKind::WriteError { n, .. } => drive(&|drive| drive.fail_after(Kind::Write, n, kind)),

@@ -159,6 +159,8 @@ impl Cast {
             | FaultKind::Readdress { member: number }
             | FaultKind::Blackout { member: number, .. }
             | FaultKind::PowerAtDiskOp { member: number, .. }
+            | FaultKind::KillAtDiskOp { member: number, .. }
+            | FaultKind::KillAtAwait { member: number, .. }
             | FaultKind::PowerAtAwait { member: number, .. }
             | FaultKind::PowerCut { member: number, .. }
             | FaultKind::ProcessKill { member: number, .. }
@@ -219,6 +221,7 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
         | FaultKind::SlowReader { .. }
         | FaultKind::SilentDeath { .. } => net::inflict(fault, cast, room).await,
         FaultKind::PowerAtDiskOp { member, .. }
+        | FaultKind::KillAtDiskOp { member, .. }
         | FaultKind::SyncError { member, .. }
         | FaultKind::ReadError { member, .. }
         | FaultKind::WriteError { member, .. }
@@ -230,6 +233,7 @@ async fn one(fault: &FaultKind, cast: &Cast, room: &Room) {
             disk::inflict(fault, cast.member(member), room).await;
         }
         FaultKind::PowerAtAwait { member, .. }
+        | FaultKind::KillAtAwait { member, .. }
         | FaultKind::PowerCut { member, .. }
         | FaultKind::ProcessKill { member, .. }
         | FaultKind::Stop { member, .. }

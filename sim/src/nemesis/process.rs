@@ -21,10 +21,12 @@ pub(super) async fn inflict(fault: &FaultKind, member: &Machine, room: &Room) {
     }
     let kind = fault.name();
     match *fault {
-        FaultKind::PowerAtAwait { n, .. } => {
+        FaultKind::PowerAtAwait { n, .. } | FaultKind::KillAtAwait { n, .. } => {
+            let is_kill = matches!(fault, FaultKind::KillAtAwait { .. });
+            let how = if is_kill { Crash::Process } else { Crash::Power };
             room.with_processor(member.id(), |processor, tally| {
-                processor.fail_power_after(n, tally.arm(kind));
-            })
+                processor.crash_after(n, how, tally.arm(kind));
+            });
         }
         FaultKind::PowerCut { down, .. } => {
             room.count(kind);
@@ -78,8 +80,13 @@ pub(super) fn heal(member: &Machine, room: &Room) {
 
 pub(super) async fn restart_after(member: &Machine, how: Crash, down: Duration) {
     member.kill(how);
+    let room = Room::current();
+    let life = room.crashes(member.id());
     time::sleep(down).await;
-    member.restart();
+    // Somebody else may have started it meanwhile, and taken it down for something else.
+    if room.crashes(member.id()) == life {
+        member.restart();
+    }
 }
 
 /// Asks the program to stop and starts it again, unless something else takes it down meanwhile. It

@@ -126,6 +126,7 @@ fn net(drawn: &DrawnNet) -> Net {
             tail_factor: small(drawn.tail_factor),
         },
         loss_per_mille: small(drawn.loss_per_mille),
+        unevenness: small(drawn.unevenness),
     }
 }
 

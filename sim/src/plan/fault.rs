@@ -65,8 +65,22 @@ pub enum FaultKind {
         /// After so many more changes.
         n: u64,
     },
+    /// The program is killed there; it starts by itself.
+    KillAtDiskOp {
+        /// Which member.
+        member: Whom,
+        /// After so many more changes.
+        n: u64,
+    },
     /// The power fails at the n-th time a task of the member is polled from then.
     PowerAtAwait {
+        /// Which member.
+        member: Whom,
+        /// After so many more polls.
+        n: u64,
+    },
+    /// The program is killed there.
+    KillAtAwait {
         /// Which member.
         member: Whom,
         /// After so many more polls.
@@ -325,9 +339,11 @@ pub const EFFECTS: [&str; 6] =
 
 impl FaultKind {
     /// Names of all kinds, as counted.
-    pub const NAMES: [&str; 33] = [
+    pub const NAMES: [&str; 35] = [
         "power_at_disk_op",
+        "kill_at_disk_op",
         "power_at_await",
+        "kill_at_await",
         "power_cut",
         "process_kill",
         "stop",
@@ -378,7 +394,9 @@ impl FaultKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::PowerAtDiskOp { .. } => "power_at_disk_op",
+            Self::KillAtDiskOp { .. } => "kill_at_disk_op",
             Self::PowerAtAwait { .. } => "power_at_await",
+            Self::KillAtAwait { .. } => "kill_at_await",
             Self::PowerCut { .. } => "power_cut",
             Self::ProcessKill { .. } => "process_kill",
             Self::Stop { .. } => "stop",

@@ -119,6 +119,14 @@ pub struct Net {
     pub latency: Latency,
     /// Segments that must be sent again, of a thousand.
     pub loss_per_mille: u32,
+    /// Each way of each link takes up to so many times as long, and loses as much more.
+    #[serde(default = "even")]
+    pub unevenness: u32,
+}
+
+/// Plans from before there was a choice.
+fn even() -> u32 {
+    1
 }
 
 /// How long segments take.

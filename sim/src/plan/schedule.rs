@@ -71,6 +71,8 @@ impl Maker<'_> {
             "power_at_disk_op" => {
                 FaultKind::PowerAtDiskOp { member, n: pick_u64(how.disk_op, rng) }
             }
+            "kill_at_disk_op" => FaultKind::KillAtDiskOp { member, n: pick_u64(how.disk_op, rng) },
+            "kill_at_await" => FaultKind::KillAtAwait { member, n: pick_u64(how.await_n, rng) },
             "power_at_await" => FaultKind::PowerAtAwait { member, n: pick_u64(how.await_n, rng) },
             "power_cut" => FaultKind::PowerCut { member, down: pick_millis(how.down_millis, rng) },
             "process_kill" => {

@@ -157,7 +157,10 @@ fn prepare(room: &Room, plan: &Plan) {
         tail_factor: plan.net.latency.tail_factor,
     };
     let loss = f64::from(plan.net.loss_per_mille) / 1000.0;
-    room.with_network(|network| network.set_default_link(Link { latency, loss }));
+    room.with_network(|network| {
+        network.set_default_link(Link { latency, loss });
+        network.set_unevenness(plan.net.unevenness);
+    });
 }
 
 /// Writes down when members come and go.

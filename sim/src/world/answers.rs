@@ -85,7 +85,7 @@ impl World for SimWorld {
         drop(chance);
         match turn {
             Turn::After(wait) => wait,
-            Turn::PowerFails => room.fail_power(node),
+            Turn::Crashes(how) => room.crash(node, how),
         }
     }
 
@@ -101,7 +101,11 @@ impl World for SimWorld {
     }
 
     fn draw(&self) -> u64 {
-        lock(&current().0.chance).draws.random()
+        let (room, node) = current();
+        let mut chance = lock(&room.chance);
+        let Chance { seed, draws, .. } = &mut *chance;
+        let new = || stream(*seed, &format!("draws/{}", host(node)));
+        draws.entry(node).or_insert_with(new).random()
     }
 
     fn buggify(&self, name: &'static str) -> bool {
@@ -111,9 +115,13 @@ impl World for SimWorld {
             return false;
         }
         // A quarter of the points is armed per run, and fires a quarter of the time.
-        let Chance { seed, armed, points, .. } = &mut *chance;
-        let armed = armed.entry(name).or_insert_with(|| stream(*seed, name).random_ratio(1, 4));
-        let fires = *armed && points.random_ratio(1, 4);
+        let Chance { seed, armed, .. } = &mut *chance;
+        let arm = || {
+            let mut own = stream(*seed, name);
+            own.random_ratio(1, 4).then_some(own)
+        };
+        let point = armed.entry(name).or_insert_with(arm);
+        let fires = point.as_mut().is_some_and(|own| own.random_ratio(1, 4));
         chance.tally.count("buggify", u64::from(fires));
         fires
     }
@@ -123,15 +131,16 @@ impl World for SimWorld {
         Arc::new(NodeDisk::of(room, node))
     }
 
-    fn disk_debt(&self) -> Duration {
+    fn disk_settles(&self) -> Duration {
         let (room, node) = current();
-        let mut drives = lock(&room.drives);
-        drives.take_debt(node)
+        let now = room.time.elapsed();
+        lock(&room.drives).settle(node, now)
     }
 
-    fn disk_paid(&self) {
+    fn disk_settled(&self) {
         let (room, node) = current();
-        lock(&room.drives).end_sync(node);
+        let now = room.time.elapsed();
+        lock(&room.drives).end_syncs(node, now);
     }
 
     fn bind(&self, host_port: &str) -> io::Result<Box<dyn Acceptor>> {

@@ -1,7 +1,7 @@
 //! `rt::disk` over the simulated drives: epochs and crash points.
 //!
 //! A kill can never interrupt a task in the middle of synchronous code, but a power failure can
-//! hit a real machine in the middle of a commit. So the drive itself fails the power: armed for
+//! hit a real machine in the middle of a commit. So the drive itself takes it down: armed for
 //! it, an operation ends with a panic, [`POWER_FAILURE`]; the node is built so that madsim answers
 //! this panic by killing and restarting it.
 
@@ -20,7 +20,7 @@ use reseed_rt::disk::{Disk, File, Lock, OpenMode};
 
 use super::{
     disk_image::{Change, Inode, Stats},
-    drive::{Drive, Kind},
+    drive::{Crashed, Drive, Kind},
     net::Crash,
     room::{Inner, host, lock, stream},
     tally::{self, Counts},
@@ -52,20 +52,20 @@ impl Drives {
         self.bay(id);
     }
 
-    pub(super) fn reset(&mut self, id: NodeId, how: Crash) {
+    pub(super) fn reset(&mut self, id: NodeId, how: Crash, now: Duration) {
         let Some(bay) = self.nodes.get_mut(&id) else { return };
         bay.epoch += 1;
         bay.failed = false;
-        bay.drive.reset(how);
+        bay.drive.reset(how, now);
     }
 
-    pub(super) fn take_debt(&mut self, id: NodeId) -> Duration {
-        self.nodes.get_mut(&id).map(|bay| bay.drive.take_debt()).unwrap_or_default()
+    pub(super) fn settle(&mut self, id: NodeId, now: Duration) -> Duration {
+        self.nodes.get_mut(&id).map(|bay| bay.drive.settle(now)).unwrap_or_default()
     }
 
-    pub(super) fn end_sync(&mut self, id: NodeId) {
+    pub(super) fn end_syncs(&mut self, id: NodeId, now: Duration) {
         if let Some(bay) = self.nodes.get_mut(&id) {
-            bay.drive.end_sync();
+            bay.drive.end_syncs(now);
         }
     }
 
@@ -154,9 +154,9 @@ impl NodeDisk {
                 self.trace(op, result.as_ref().err());
                 result.map_err(|error| at(op.path, &error))
             }
-            Err(_) => {
+            Err(Crashed(how)) => {
                 self.trace(op, None);
-                self.room.fail_power(self.node)
+                self.room.crash(self.node, how)
             }
         }
     }

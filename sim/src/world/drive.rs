@@ -4,9 +4,10 @@
 //! an error, or not heard of any more because the power failed. Pure: the glue to `rt::disk` is in
 //! `disk.rs`, which also knows which incarnation of a program is asking.
 //!
-//! Time cannot pass inside synchronous code: each operation adds to a debt, which the program pays
-//! at its next `rt::disk::settle`. A sync that comes last before that is under way as long: if the
-//! power fails meanwhile, it never was.
+//! Time cannot pass inside synchronous code: each operation adds to a debt, and whoever calls
+//! `rt::disk::settle` next waits until the drive has worked off everything. It does one thing after
+//! the other, so whoever settles meanwhile waits as long. A sync that is waited for is under way
+//! until then: if the power fails before, it never was.
 
 use std::{
     collections::BTreeSet,
@@ -50,15 +51,16 @@ pub enum Kind {
     Sync,
 }
 
-/// The power failed during an operation.
+/// The machine went down during an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PowerFailed;
+pub struct Crashed(pub Crash);
 
 /// What can go wrong, armed.
 #[derive(Default, Debug)]
 struct Faults {
     /// After so many more changes.
-    power: Option<(u64, Token)>,
+    /// What takes the machine down after so many more changes.
+    crash: Option<(u64, Crash, Token)>,
     /// Errors after so many more operations of a kind.
     errors: Vec<(Kind, u64, Token)>,
     full: Option<Token>,
@@ -72,12 +74,20 @@ struct Faults {
     rot: Vec<Token>,
 }
 
-/// A sync of a file that is not over before its time is paid, or something else is done.
-#[derive(Clone, Copy, Debug)]
+/// What is made durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Synced {
+    File(Inode),
+    Dir(String),
+}
+
+/// A sync that has not taken its time yet.
+#[derive(Clone, Debug)]
 struct Syncing {
-    file: Inode,
-    /// Does the program wait for it? As long as it does not, it has it behind it.
-    is_awaited: bool,
+    what: Synced,
+    /// When it is over, if the program waits for that. One that goes on without waiting has it
+    /// behind it.
+    until: Option<Duration>,
 }
 
 /// One drive.
@@ -90,7 +100,9 @@ pub struct Drive {
     /// How many times as long everything takes as on a decent solid state disk.
     slowness: u32,
     debt: Duration,
-    syncing: Option<Syncing>,
+    /// By when everything is worked off that was waited for, in true time.
+    busy_until: Duration,
+    syncing: Vec<Syncing>,
     rng: ChaCha8Rng,
     faults: Faults,
     /// What was armed and what bit.
@@ -109,7 +121,8 @@ impl Drive {
             locks: BTreeSet::new(),
             slowness: 1,
             debt: Duration::ZERO,
-            syncing: None,
+            busy_until: Duration::ZERO,
+            syncing: Vec::new(),
             rng,
             faults: Faults::default(),
             tally: Tally::default(),
@@ -123,15 +136,18 @@ impl Drive {
         self.slowness = slowness.max(1);
     }
 
-    /// The machine goes down.
-    pub fn reset(&mut self, how: Crash) {
-        if how == Crash::Power {
-            self.syncing.take_if(|syncing| syncing.is_awaited);
-        }
-        self.end_sync();
-        self.faults.power = None;
+    /// The machine goes down, at `now`.
+    pub fn reset(&mut self, how: Crash, now: Duration) {
+        self.end_syncs(match how {
+            Crash::Power => now,
+            // The system goes on with what the program asked for.
+            Crash::Process => Duration::MAX,
+        });
+        self.syncing.clear();
+        self.faults.crash = None;
         self.locks.clear();
         self.debt = Duration::ZERO;
+        self.busy_until = Duration::ZERO;
         self.errors_since_boot = 0;
         match how {
             Crash::Power => {
@@ -149,19 +165,30 @@ impl Drive {
         self.was_damaged = false;
     }
 
-    /// Time taken since this was last asked, for which the program waits now.
-    pub fn take_debt(&mut self) -> Duration {
-        if let Some(syncing) = &mut self.syncing {
-            syncing.is_awaited = true;
+    /// How long the program has to wait from `now` until everything is worked off.
+    pub fn settle(&mut self, now: Duration) -> Duration {
+        let debt = std::mem::take(&mut self.debt);
+        self.busy_until = self.busy_until.max(now) + debt;
+        for syncing in &mut self.syncing {
+            syncing.until.get_or_insert(self.busy_until);
         }
-        std::mem::take(&mut self.debt)
+        self.busy_until - now
     }
 
-    /// That time is over.
-    pub fn end_sync(&mut self) {
-        let Some(Syncing { file, .. }) = self.syncing.take() else { return };
-        // A file that went with a crash has nothing to make durable.
-        let _gone: io::Result<()> = self.image.sync(file);
+    /// Ends the syncs whose time is over at `now`.
+    pub fn end_syncs(&mut self, now: Duration) {
+        let is_over = |syncing: &Syncing| syncing.until.is_none_or(|until| until <= now);
+        let over: Vec<Syncing> = self.syncing.extract_if(.., |syncing| is_over(syncing)).collect();
+        over.into_iter().for_each(|syncing| self.end_sync(&syncing.what));
+    }
+
+    fn end_sync(&mut self, what: &Synced) {
+        let file = match what {
+            Synced::File(file) => *file,
+            // What was removed meanwhile has nothing to make durable; nor has a file, below.
+            Synced::Dir(dir) => return drop(self.image.sync_dir(dir)),
+        };
+        drop(self.image.sync(file));
         if !self.faults.landing.is_empty() && self.image.take_landed(file) {
             self.was_damaged = true;
             let tally = &mut self.tally;
@@ -205,10 +232,10 @@ impl Drive {
 
     // ---- faults ----
 
-    /// The power fails at the `n`-th change from now.
-    pub fn fail_power_after(&mut self, n: u64, kind: &'static str) {
+    /// The machine goes down at the `n`-th change from now.
+    pub fn crash_after(&mut self, n: u64, how: Crash, kind: &'static str) {
         let token = self.tally.arm(kind);
-        self.faults.power = Some((n, token));
+        self.faults.crash = Some((n, how, token));
     }
 
     /// The `n`-th operation of this kind from now fails.
@@ -279,40 +306,39 @@ impl Drive {
     /// Carries out `operation` unless a fault comes before.
     ///
     /// # Errors
-    /// The outer one when the power failed, before the operation or right after it, before anyone
-    /// heard of it.
+    /// The outer one when the machine went down, before the operation or right after it, before
+    /// anyone heard of it.
     pub fn run<T>(
         &mut self,
         (kind, bytes): (Kind, usize),
         operation: impl FnOnce(&mut Self) -> io::Result<T>,
-    ) -> Result<io::Result<T>, PowerFailed> {
+    ) -> Result<io::Result<T>, Crashed> {
         if !matches!(kind, Kind::Look | Kind::Read) {
-            // Whoever does something else has it behind it.
-            self.end_sync();
+            // Whoever does something else without waiting has its syncs behind it.
+            self.end_syncs(Duration::ZERO);
         }
-        if self.power_fails(kind) {
+        if let Some(how) = self.crashes(kind) {
             if self.rng.random_ratio(1, 2) {
                 let _unheard = operation(self);
             }
-            return Err(PowerFailed);
+            return Err(Crashed(how));
         }
         self.charge(kind, bytes);
         Ok(operation(self))
     }
 
-    fn power_fails(&mut self, kind: Kind) -> bool {
+    fn crashes(&mut self, kind: Kind) -> Option<Crash> {
         if matches!(kind, Kind::Look | Kind::Read) {
-            return false;
+            return None;
         }
-        match &mut self.faults.power {
-            None => false,
-            Some((0, token)) => {
+        match self.faults.crash.as_mut()? {
+            (0, how, token) => {
                 self.tally.bite(*token);
-                true
+                Some(*how)
             }
-            Some((n, _)) => {
+            (n, ..) => {
                 *n -= 1;
-                false
+                None
             }
         }
     }
@@ -430,23 +456,24 @@ impl Drive {
     /// Armed ones; then what was written since the last sync is durable never. `NotFound` if the
     /// file went with a crash.
     pub fn sync(&mut self, inode: Inode) -> io::Result<()> {
-        self.end_sync();
         if let Err(error) = self.error(Kind::Sync) {
             self.image.sync_fails(inode);
             return Err(error);
         }
         self.image.len(inode)?;
-        self.syncing = Some(Syncing { file: inode, is_awaited: false });
+        self.syncing.push(Syncing { what: Synced::File(inode), until: None });
         Ok(())
     }
 
-    /// Makes the names in a directory durable.
+    /// Makes the names in a directory durable, once its time is over.
     ///
     /// # Errors
     /// Armed ones, and those of the image.
     pub fn sync_dir(&mut self, dir: &str) -> io::Result<()> {
         self.error(Kind::Sync)?;
-        self.image.sync_dir(dir)
+        self.image.list(dir)?;
+        self.syncing.push(Syncing { what: Synced::Dir(dir.to_owned()), until: None });
+        Ok(())
     }
 
     /// Takes the lock called `path`.

@@ -9,6 +9,8 @@ use super::*;
 
 const PATH: &str = "/var/lib/file";
 const SEEDS: u64 = 40;
+/// When nothing is under way any more.
+const LATER: Duration = Duration::from_secs(3600);
 
 fn drive(seed: u64) -> (Drive, Inode) {
     let mut drive = Drive::new(ChaCha8Rng::seed_from_u64(seed));
@@ -19,7 +21,7 @@ fn drive(seed: u64) -> (Drive, Inode) {
 
 fn write(drive: &mut Drive, inode: Inode, offset: u64, data: &[u8]) -> io::Result<()> {
     // As `run` does for whoever goes through it.
-    drive.end_sync();
+    drive.end_syncs(Duration::ZERO);
     let data = Bytes::copy_from_slice(data);
     drive.change(inode, PATH, Change::Write { offset, data })
 }
@@ -50,7 +52,7 @@ fn an_error_comes_at_the_operation_it_was_armed_for_and_once() {
     write(&mut drive, inode, 0, b"xyz").expect_err("failed");
     write(&mut drive, inode, 0, b"xyz").expect("written");
     assert_eq!((count(&drive), drive.has_failed()), (2, true));
-    drive.reset(Crash::Process);
+    drive.reset(Crash::Process, LATER);
     assert!(!drive.has_failed(), "another boot");
 }
 
@@ -75,31 +77,62 @@ fn a_failed_sync_loses_what_it_should_have_kept() {
         drive.sync(inode).expect_err("failed");
         drive.sync(inode).expect("succeeds");
         assert_eq!(read(&mut drive, inode), b"gone", "the page cache has it");
-        drive.reset(Crash::Power);
+        drive.reset(Crash::Power, LATER);
         assert_eq!((read(&mut drive, inode), count(&drive)), (Vec::new(), 1));
     }
 }
 
-#[test]
-fn a_sync_that_is_waited_for_is_not_over_when_the_power_fails() {
-    let mut left = BTreeSet::new();
-    for (seed, waits) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
+/// Writes, and asks for a sync that takes some time.
+fn write_and_sync(drive: &mut Drive, inode: Inode, data: &[u8]) {
+    write(drive, inode, 0, data).expect("written");
+    drive.run((Kind::Sync, 0), |drive| drive.sync(inode)).expect("power").expect("synced");
+}
+
+/// What is left of "lost" over "kept" in all seeds, if the power fails when `until` says.
+fn left_by(until: impl Fn(&mut Drive) -> Duration) -> BTreeSet<Vec<u8>> {
+    let left = |seed| {
         let (mut drive, inode) = drive(seed);
-        write(&mut drive, inode, 0, b"kept").expect("written");
-        drive.sync(inode).expect("synced");
-        drive.take_debt();
-        drive.end_sync();
-        write(&mut drive, inode, 0, b"lost").expect("written");
-        drive.sync(inode).expect("synced");
-        if waits {
-            drive.take_debt();
-        }
-        drive.reset(Crash::Power);
-        let read = read(&mut drive, inode);
-        assert!(waits || read == b"lost", "the program went on: it was over");
-        left.insert(read);
-    }
-    assert_eq!(left, BTreeSet::from([b"kept".to_vec(), b"lost".to_vec()]));
+        write_and_sync(&mut drive, inode, b"kept");
+        let settled = drive.settle(Duration::ZERO);
+        drive.end_syncs(settled);
+        write_and_sync(&mut drive, inode, b"lost");
+        let now = until(&mut drive);
+        drive.reset(Crash::Power, now);
+        read(&mut drive, inode)
+    };
+    (0..SEEDS).map(left).collect()
+}
+
+#[test]
+fn a_sync_that_is_waited_for_never_was_if_the_power_fails_meanwhile() {
+    let both = BTreeSet::from([b"kept".to_vec(), b"lost".to_vec()]);
+    let done = BTreeSet::from([b"lost".to_vec()]);
+    let soon = Duration::from_micros(1);
+    let settle = |drive: &mut Drive| LATER + drive.settle(LATER);
+    assert_eq!(left_by(|_| LATER), done, "the program went on without waiting: it was over");
+    assert_eq!(left_by(|drive| settle(drive) - soon), both);
+    assert_eq!(left_by(settle), done, "it took its time");
+}
+
+#[test]
+fn whoever_waits_for_a_drive_waits_for_all_it_was_asked() {
+    let longer = |drive: &mut Drive| {
+        let first = drive.settle(LATER);
+        let look = |drive: &mut Drive| drive.image.len(0);
+        drive.run((Kind::Look, 0), look).expect("power").expect("there");
+        let second = drive.settle(LATER);
+        assert!(first > Duration::ZERO && second > first, "{first:?}, {second:?}");
+        LATER + second
+    };
+    assert_eq!(left_by(longer), BTreeSet::from([b"lost".to_vec()]));
+    let another = |drive: &mut Drive| {
+        let until = drive.settle(LATER);
+        // Another task changes something: what the first waits for is no sooner over.
+        let change = |drive: &mut Drive| drive.image.create_dir_all("/var/other");
+        drive.run((Kind::Name, 0), change).expect("power").expect("made");
+        LATER + until / 2
+    };
+    assert_eq!(left_by(another).len(), 2);
 }
 
 #[test]
@@ -124,10 +157,12 @@ fn a_full_disk_takes_nothing_new_and_counts_when_felt() {
 #[test]
 fn a_slow_disk_and_a_stall_take_their_time() {
     let (mut drive, inode) = drive(1);
-    let len = |drive: &mut Drive| {
+    let mut now = Duration::ZERO;
+    let mut len = |drive: &mut Drive| {
         let done = drive.run((Kind::Read, 0), |drive| drive.image.len(inode));
         done.expect("power").expect("there");
-        drive.take_debt()
+        now += LATER;
+        drive.settle(now)
     };
     let usual = len(&mut drive);
     drive.slow_down(100, "it");
@@ -144,7 +179,7 @@ fn the_power_fails_before_a_change_or_right_after() {
     let mut lengths = BTreeSet::new();
     for seed in 0..SEEDS {
         let (mut drive, inode) = drive(seed);
-        drive.fail_power_after(1, "it");
+        drive.crash_after(1, Crash::Power, "it");
         let mut append = || {
             let len = drive.image.len(inode).expect("there");
             drive.run((Kind::Write, 1), |drive| write(drive, inode, len, b"x"))
@@ -172,7 +207,7 @@ fn rot_spares_the_last_batch_counts_when_it_is_read_and_can_be_mended() {
     for seed in 0..SEEDS {
         let (mut drive, inode) = two_batches(seed);
         let whole = read(&mut drive, inode);
-        drive.reset(Crash::Power);
+        drive.reset(Crash::Power, LATER);
         drive.rot(FileKind::Wal, 3, "it");
         assert!(!drive.is_damaged(), "there is no log on this disk");
         drive.rot(FileKind::Other, 3, "it");
@@ -183,7 +218,7 @@ fn rot_spares_the_last_batch_counts_when_it_is_read_and_can_be_mended() {
         assert_eq!(count(&drive), 1);
         let place = rotten.iter().zip(&whole).position(|(is, was)| is != was).expect("rot");
         write(&mut drive, inode, place as u64, b"!").expect("written");
-        drive.reset(Crash::Power);
+        drive.reset(Crash::Power, LATER);
         drive.mend();
         let mended = read(&mut drive, inode);
         let differs = |at: &usize| mended[*at] != whole[*at];
@@ -205,9 +240,9 @@ fn a_misdirected_write_shows_after_the_next_sync_and_a_reboot_and_can_be_mended(
         assert_eq!(count(&drive), 0, "nothing vouches for it yet");
         write(&mut drive, inode, 8192, b"next").expect("written");
         drive.sync(inode).expect("synced");
-        drive.end_sync();
+        drive.end_syncs(LATER);
         assert_eq!(count(&drive), 1);
-        drive.reset(Crash::Power);
+        drive.reset(Crash::Power, LATER);
         let damaged = read(&mut drive, inode);
         assert_eq!(damaged[2048..2560], [1; 512], "the old bytes");
         elsewhere += usize::from(damaged.windows(512).any(|bytes| bytes == [3; 512]));
@@ -224,7 +259,7 @@ fn a_misdirected_write_is_none_if_the_power_fails_before_anyone_relied_on_it() {
         drive.misdirect_after(FileKind::Other, 0, "it");
         write(&mut drive, inode, 2048, &[3; 512]).expect("written");
         drive.sync(inode).expect("synced");
-        drive.reset(Crash::Power);
+        drive.reset(Crash::Power, LATER);
         assert_eq!(read(&mut drive, inode)[2048..2560], [3; 512]);
         assert!(count(&drive) == 0 && !drive.is_damaged());
     }

@@ -1,4 +1,4 @@
-//! A machine's processor: how long a task waits for its turn, and a power failure at a turn.
+//! A machine's processor: how long a task waits for its turn, and a crash at a turn.
 //!
 //! A healthy machine's tasks never wait; polls are free. A slow one has one processor on which
 //! each poll takes its time: a poll books the next free slot and waits for it, so a busy program
@@ -6,14 +6,17 @@
 
 use std::time::Duration;
 
-use super::tally::{Tally, Token};
+use super::{
+    net::Crash,
+    tally::{Tally, Token},
+};
 
 /// One machine's processor.
 #[derive(Clone, Default, Debug)]
 pub struct Processor {
     slow: Option<(Duration, Token)>,
     free_at: Duration,
-    power: Option<(u64, Token)>,
+    crash: Option<(u64, Crash, Token)>,
 }
 
 /// What a task hears that asks for its turn.
@@ -21,14 +24,14 @@ pub struct Processor {
 pub enum Turn {
     /// It runs after so long.
     After(Duration),
-    /// The power fails at this poll.
-    PowerFails,
+    /// The machine goes down at this poll.
+    Crashes(Crash),
 }
 
 impl Processor {
-    /// The power fails at the `n`-th poll from now, counted from 0.
-    pub fn fail_power_after(&mut self, n: u64, token: Token) {
-        self.power = Some((n, token));
+    /// The machine goes down at the `n`-th poll from now, counted from 0.
+    pub fn crash_after(&mut self, n: u64, how: Crash, token: Token) {
+        self.crash = Some((n, how, token));
     }
 
     /// Each poll takes `each` from now on; `None` ends that.
@@ -36,27 +39,28 @@ impl Processor {
         self.slow = slow;
     }
 
-    /// The machine was reset: nobody waits any more, and an armed power failure is over.
+    /// The machine was reset: nobody waits any more, and an armed crash is over.
     pub fn reset(&mut self) {
         self.free_at = Duration::ZERO;
-        self.power = None;
+        self.crash = None;
     }
 
     /// Need polls be asked for at all?
     #[must_use]
     pub fn is_troubled(&self) -> bool {
-        self.slow.is_some() || self.power.is_some()
+        self.slow.is_some() || self.crash.is_some()
     }
 
     /// A task is about to be polled.
     pub fn turn(&mut self, now: Duration, tally: &mut Tally) -> Turn {
-        match &mut self.power {
-            Some((0, token)) => {
+        match &mut self.crash {
+            Some((0, how, token)) => {
+                let how = *how;
                 tally.bite(*token);
-                self.power = None;
-                return Turn::PowerFails;
+                self.crash = None;
+                return Turn::Crashes(how);
             }
-            Some((n, _)) => *n -= 1,
+            Some((n, ..)) => *n -= 1,
             None => {}
         }
         let Some((each, token)) = self.slow else { return Turn::After(Duration::ZERO) };
@@ -94,13 +98,13 @@ mod tests {
     fn the_power_fails_at_the_poll_that_was_named_and_once() {
         let (mut processor, mut tally) = (Processor::default(), Tally::default());
         let token = tally.arm("power_at_await");
-        processor.fail_power_after(2, token);
+        processor.crash_after(2, Crash::Power, token);
         let turns: Vec<_> = (0..4).map(|_| processor.turn(MS, &mut tally)).collect();
         let run = Turn::After(Duration::ZERO);
-        assert_eq!(turns, [run, run, Turn::PowerFails, run]);
+        assert_eq!(turns, [run, run, Turn::Crashes(Crash::Power), run]);
         assert_eq!(tally.counts()["power_at_await"], 1);
         let token = tally.arm("power_at_await");
-        processor.fail_power_after(0, token);
+        processor.crash_after(0, Crash::Power, token);
         processor.reset();
         assert_eq!(processor.turn(MS, &mut tally), run, "the machine went down before it came");
     }

@@ -73,7 +73,8 @@ pub(super) struct Chance {
     pub(super) epochs: BTreeMap<NodeId, u64>,
     pub(super) lives: BTreeMap<NodeId, Life>,
     pub(super) forks: BTreeMap<(NodeId, u64, &'static str), u64>,
-    pub(super) draws: ChaCha8Rng,
+    /// A stream per node.
+    pub(super) draws: BTreeMap<NodeId, ChaCha8Rng>,
     pub(super) clocks: BTreeMap<NodeId, Clock>,
     /// Changes of a clock that nobody has looked at yet.
     pub(super) clock_faults: BTreeMap<NodeId, Vec<Token>>,
@@ -84,9 +85,8 @@ pub(super) struct Chance {
     pub(super) booting: BTreeSet<NodeId>,
     /// Nodes whose program has ended.
     pub(super) ended: BTreeSet<NodeId>,
-    pub(super) points: ChaCha8Rng,
-    /// Points asked for so far, and whether they are armed.
-    pub(super) armed: BTreeMap<&'static str, bool>,
+    /// Points asked for so far; those that are armed have a stream each.
+    pub(super) armed: BTreeMap<&'static str, Option<ChaCha8Rng>>,
     pub(super) buggify: bool,
     pub(super) tally: Tally,
 }
@@ -112,7 +112,7 @@ impl Simulator for Room {
             epochs: BTreeMap::new(),
             lives: BTreeMap::new(),
             forks: BTreeMap::new(),
-            draws: stream(seed, "draws"),
+            draws: BTreeMap::new(),
             clocks: BTreeMap::new(),
             clock_faults: BTreeMap::new(),
             processors: BTreeMap::new(),
@@ -120,7 +120,6 @@ impl Simulator for Room {
             next_crash: BTreeMap::new(),
             booting: BTreeSet::new(),
             ended: BTreeSet::new(),
-            points: stream(seed, "buggify"),
             armed: BTreeMap::new(),
             buggify: false,
             tally: Tally::default(),
@@ -157,8 +156,8 @@ impl Simulator for Room {
             }
             chance.next_crash.remove(&id).unwrap_or(Crash::Power)
         };
-        lock(&self.0.drives).reset(id, how);
         let now = self.0.time.elapsed();
+        lock(&self.0.drives).reset(id, how, now);
         lock(&self.0.network).crash(host(id), how, now);
         self.0.kick.notify_one();
         self.0.trace("reset", host(id), &[]);
@@ -185,12 +184,15 @@ impl Inner {
         }
     }
 
-    /// The power of `node` is gone, and what runs there with it. The panic reaches madsim, which
-    /// kills the node and boots it again after some seconds.
-    pub(crate) fn fail_power(&self, node: NodeId) -> ! {
+    /// The power or the program of `node` is gone, and what runs there with it. The panic reaches
+    /// madsim, which kills the node and boots it again after some seconds.
+    pub(crate) fn crash(&self, node: NodeId, how: Crash) -> ! {
         self.trace("power failure", host(node), &[]);
         self.end_life(node);
-        lock(&self.chance).booting.insert(node);
+        let mut chance = lock(&self.chance);
+        chance.next_crash.insert(node, how);
+        chance.booting.insert(node);
+        drop(chance);
         panic!("{POWER_FAILURE}");
     }
 

@@ -39,9 +39,9 @@ macro_rules! details {
 details! {
     /// When in the load a fault begins, percent of its time.
     begin_percent: 0, 85;
-    /// `power_at_disk_op`: at which change of the disk from then.
+    /// `power_at_disk_op`, `kill_at_disk_op`: at which change of the disk from then.
     disk_op: 0, 120;
-    /// `power_at_await`: at which poll of a task.
+    /// `power_at_await`, `kill_at_await`: at which poll of a task.
     await_n: 0, 2000;
     /// How long a machine or program is down.
     down_millis: 100, 3000;

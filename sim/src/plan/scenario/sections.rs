@@ -152,11 +152,13 @@ section! {
     tail_factor: range(1, 20), usually 1, in 1, 10_000;
     /// Of a thousand segments, so many must be sent again.
     loss_per_mille: one(0), usually 0, in 0, 900;
+    /// Each way of each link takes up to so many times as long, and loses as much more.
+    unevenness: range(1, 3), usually 1, in 1, 100;
 }
 
 section! {
     /// The disks of all members.
     Disk, drawn DrawnDisk, called "disk":
     /// How many times as long everything takes as on a decent solid state disk.
-    slowness: one(1), usually 1, in 1, 1000;
+    slowness: one(1), usually 1, in 1, 100;
 }

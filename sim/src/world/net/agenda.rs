@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::{
     BACKLOG_MAX, Conn, ConnId, Delivery, HostId, LOOPBACK, Network, Peer, RETRANSMIT, SYN_RETRY,
-    Segment, Side,
+    Segment, Side, way::Way,
 };
 
 /// Something that is due at some time.
@@ -193,9 +193,9 @@ impl Network {
         if from == to {
             return (self.rng.random_range(LOOPBACK), false);
         }
-        let link = self.links.get(&(from, to)).unwrap_or(&self.link);
-        let mut delay = link.latency.draw(&mut self.rng);
-        let mut lost = link.loss > 0.0 && self.rng.random_bool(link.loss);
+        let Self { ways, links, link, unevenness, rng, .. } = self;
+        let new = || Way::new(links.get(&(from, to)).unwrap_or(link), *unevenness, rng, (from, to));
+        let (mut delay, mut lost) = ways.entry((from, to)).or_insert_with(new).sample();
         if !self.troubles.is_empty() {
             let (later, gone) = self.suffer(from, to);
             delay += later;

@@ -21,6 +21,7 @@
 mod agenda;
 mod sockets;
 mod trouble;
+mod way;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,6 +37,7 @@ use rand_chacha::ChaCha8Rng;
 
 use agenda::Event;
 pub use trouble::{Trouble, TroubleId, Who};
+use way::Way;
 
 use super::tally::{Counts, Tally, Token};
 
@@ -199,6 +201,10 @@ pub struct Network {
     agenda: BTreeMap<(Duration, u64), Event>,
     link: Link,
     links: BTreeMap<(HostId, HostId), Link>,
+    /// How much worse than its setting a way from one machine to another may be, as a factor.
+    unevenness: u32,
+    /// Ways that were used, each with a stream of its own.
+    ways: BTreeMap<(HostId, HostId), Way>,
     troubles: BTreeMap<TroubleId, (Trouble, Token)>,
     tally: Tally,
     next_id: u64,
@@ -219,6 +225,8 @@ impl Network {
             agenda: BTreeMap::new(),
             link: Link::default(),
             links: BTreeMap::new(),
+            unevenness: 1,
+            ways: BTreeMap::new(),
             troubles: BTreeMap::new(),
             tally: Tally::default(),
             next_id: 0,
@@ -272,10 +280,19 @@ impl Network {
     /// How all links behave that have no setting of their own.
     pub fn set_default_link(&mut self, link: Link) {
         self.link = link;
+        self.ways.clear();
+    }
+
+    /// From now on each way from one machine to another takes up to so many times as long, and
+    /// loses up to so many times as much, as its setting says; both by chance, for good.
+    pub fn set_unevenness(&mut self, unevenness: u32) {
+        self.unevenness = unevenness.max(1);
+        self.ways.clear();
     }
 
     /// How `from` reaches `to`; `None` for the default.
     pub fn set_link(&mut self, from: HostId, to: HostId, link: Option<Link>) {
+        self.ways.remove(&(from, to));
         match link {
             Some(link) => self.links.insert((from, to), link),
             None => self.links.remove(&(from, to)),

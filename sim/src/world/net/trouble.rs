@@ -223,6 +223,13 @@ impl Network {
 }
 
 impl Latency {
+    /// The same, everything `factor` times as long.
+    pub(super) fn times(&self, factor: f64) -> Self {
+        let Self { usual, tail_per_mille, tail_factor } = self.clone();
+        let usual = usual.start.mul_f64(factor)..usual.end.mul_f64(factor);
+        Self { usual, tail_per_mille, tail_factor }
+    }
+
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Duration {
         let most = self.usual.end;
         if self.tail_per_mille > 0 && rng.random_ratio(self.tail_per_mille.min(1000), 1000) {

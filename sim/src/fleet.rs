@@ -14,6 +14,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::out;
+
 /// What marks the line with a child's report.
 const REPORT: &str = "report ";
 /// Ends a process that has used up its processor time.
@@ -26,7 +28,8 @@ const IDLE: u32 = 20;
 /// # Panics
 /// If the report cannot be JSON.
 pub fn report<T: Serialize>(report: &T) {
-    println!("{REPORT}{}", serde_json::to_string(report).expect("reports are plain data"));
+    let json = serde_json::to_string(report).expect("reports are plain data");
+    out::line(format!("{REPORT}{json}"));
 }
 
 /// How a child ended.

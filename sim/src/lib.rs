@@ -5,7 +5,8 @@
 //! - [`fingerprint`]: one hash over everything that happened in a run;
 //! - [`history`]: what clients did and saw; [`check`]: whether etcd allows that;
 //! - `run`: one simulation in this process; `sysint`: what that needs of libc;
-//! - [`plan`]: scenario files, and what a seed makes of them;
+//! - [`plan`]: scenario files, and what a seed makes of them; [`rules`]: what a checker may assume
+//!   of that;
 //! - `nemesis`: carries out the faults of a plan, and undoes them;
 //! - `workload`: clients, watchers, the audit; `trial`: boot, load, heal, audit, check;
 //! - `consensus`: raft's promises, judged while the run goes on;
@@ -14,7 +15,8 @@
 //!   of the server;
 //! - `one`: a plan run in this process; [`judge`], [`signature`], [`report`], [`bundle`]: from
 //!   what it found to a verdict, and how that is told and kept;
-//! - [`fleet`], [`swarm`]: many simulations, a process each; `cli`: the command;
+//! - [`fleet`], [`swarm`]: many simulations, a process each; `cli`: the command; [`out`]: what it
+//!   prints;
 //! - [`bugbank`]: how well bugs on purpose are found.
 //!
 //! Built with `--cfg madsim` (by `cargo sim`) it simulates; built without, only the pure parts are
@@ -31,9 +33,11 @@ pub mod fingerprint;
 pub mod fleet;
 pub mod history;
 pub mod judge;
+pub mod out;
 pub mod pace;
 pub mod plan;
 pub mod report;
+pub mod rules;
 pub mod signature;
 pub mod swarm;
 pub mod workload;

@@ -8,9 +8,8 @@ use std::{
 
 use crate::{
     bundle::{self, Contents},
-    check::Evidence,
     figures::Figures,
-    history::{self, Event, Recorder},
+    history::{Event, Recorder},
     judge::{self, Outcome},
     plan::Plan,
     report::{Report, Verdict},
@@ -67,14 +66,9 @@ fn keep(
     ended: &Ended<Trial>,
     history: &[Event],
 ) -> io::Result<()> {
-    let mut lines = Vec::new();
-    history::write(history, &mut lines)?;
-    let mut history = vec![("history.jsonl", lines)];
-    if let Ok(Trial { audit: Some(audit), rules, .. }) = &ended.output {
-        let evidence = Evidence { audit: audit.clone(), rules: *rules };
-        history.push(("evidence.json", serde_json::to_vec_pretty(&evidence)?));
-    }
-    bundle::write(dir, &Contents { report, plan, scenario_hash, history: &history })
+    let trial = ended.output.as_ref().ok();
+    let audit = trial.and_then(|trial| trial.audit.as_ref());
+    bundle::write(dir, &Contents { report, plan, scenario_hash, history, audit })
 }
 
 fn report(plan: &Plan, ended: &Ended<Trial>, history: &[Event]) -> Report {

@@ -86,7 +86,18 @@ pub struct Report {
     pub bundle: Option<PathBuf>,
 }
 
+/// Violations printed, at most.
+const TOLD_MAX: usize = 10;
+
 impl Report {
+    /// The line, and the violations that it does not tell of already.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let told = self.violations.iter().map(ToString::to_string);
+        let others = told.filter(|one| *one != self.story).take(TOLD_MAX);
+        others.fold(self.line(), |text, other| format!("{text}\n  {other}"))
+    }
+
     /// One line for people; a second with the reason of what did not pass.
     #[must_use]
     pub fn line(&self) -> String {
@@ -102,5 +113,36 @@ impl Report {
              {story}{}",
             self.story
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_is_told_once() {
+        let violation = |class: &str| Violation {
+            class: class.to_owned(),
+            story: "told".to_owned(),
+            ops: Vec::new(),
+        };
+        let report = Report {
+            seed: 7,
+            scenario: "x".to_owned(),
+            verdict: Verdict::Violation,
+            story: "halted: told".to_owned(),
+            signature: "halted: told".to_owned(),
+            violations: vec![violation("halted"), violation("live.write"), violation("halted")],
+            fingerprint: "00ff".to_owned(),
+            events: 3,
+            sim_secs: 1.0,
+            cpu_secs: 0.1,
+            figures: Figures::default(),
+            bundle: None,
+        };
+        let text = report.text();
+        assert_eq!(text.matches("halted: told").count(), 1, "{text}");
+        assert!(text.ends_with("\n  live.write: told"), "{text}");
     }
 }

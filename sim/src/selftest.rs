@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, body::Body};
 
 use crate::{
-    fleet,
+    fleet, out,
     report::Verdict,
     run::{self, Ended},
     selftest_faults,
@@ -125,12 +125,12 @@ fn twice(test: &str, seed: u64) -> Verdict {
     match (verdict, reports.first()) {
         (Verdict::Pass, Some(report)) => {
             let Report { fingerprint, events, sim_secs, summary, .. } = report;
-            println!(
-                "pass {test} seed {seed} {fingerprint} twice: {events} events, {sim_secs:.0} s"
-            );
-            println!("  {summary}");
+            out::line(format!(
+                "pass {test} seed {seed} {fingerprint} twice: {events} events, {sim_secs:.0} s\n  \
+                 {summary}"
+            ));
         }
-        _ => println!("{verdict:?} {test} seed {seed}: {runs:?}"),
+        _ => out::line(format!("{verdict:?} {test} seed {seed}: {runs:?}")),
     }
     verdict
 }

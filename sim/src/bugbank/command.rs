@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     cli::parse_time,
-    fleet,
+    fleet, out,
+    plan::scenario,
     report::{Report, Verdict},
 };
 
@@ -67,7 +68,7 @@ pub fn command(options: &Options) -> u8 {
         }
     };
     let table = Table { rows: hunt_all(options, &bugs, &scenarios), cpu: options.cpu };
-    print!("{}", table.text());
+    out::print(&table.text());
     let files = [(&options.markdown, table.markdown()), (&options.json, table.json())];
     for (file, content) in files {
         if let Some(file) = file
@@ -84,8 +85,8 @@ fn bugs(names: &[String]) -> Result<Vec<Bug>, String> {
     if names.is_empty() {
         return Ok(Bug::ALL.to_vec());
     }
-    let named = |name: &String| Bug::named(name).ok_or(format!("there is no bug {name:?}"));
-    names.iter().map(named).collect()
+    scenario::check_bugs(names)?;
+    Ok(names.iter().filter_map(|name| Bug::named(name)).collect())
 }
 
 /// The files to run; none of them may know of bugs.
@@ -139,7 +140,8 @@ fn hunt_all(options: &Options, bugs: &[Bug], scenarios: &[String]) -> Vec<Row> {
                     let prey = Processes { bug, scenarios, sound: &sound };
                     let hunt = Hunt { master, scenarios: scenarios.len(), cpu: options.cpu };
                     let caught = hunt.run(&prey);
-                    progress.suspend(|| println!("{:<24} {}", bug.name(), caught.line()));
+                    let line = format!("{:<24} {}", bug.name(), caught.line());
+                    progress.suspend(|| out::line(line));
                     lock(&found).push((bug, caught));
                     progress.inc(1);
                 }

@@ -7,33 +7,57 @@
 //! | `plan.json` | the run with every choice made: replays run this, not the scenario |
 //! | `report.json` | verdict, violations, counters |
 //! | `history.jsonl`, `history.edn` | what clients did and saw, for us and for Jepsen's checkers |
-//! | `evidence.json` | what the audit found and the world was allowed, to check the history again |
+//! | `evidence.json` | what the audit found, or `null`, to check the history again |
 //! | `decisions.bin` | the simulator's decisions: faults, crashes, streams (bincode) |
-//! | `trace.bin` | every event of the run (bincode; `cargo sim trace` prints it) |
+//! | `trace.bin` | every event of the run (bincode) |
 //!
-//! The last two come from a second run of the plan, which also shows that it replays.
+//! The last two come from a second run of the plan, which also shows that it replays; `cargo sim
+//! trace` prints them.
+//!
+//! - `read`: each file back; - [`judge`]: the history judged again.
+
+pub mod judge;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs, io,
+    fmt, fs,
+    io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fingerprint::Decision,
+    check::Audit,
+    fingerprint::{Decision, hex},
+    history::{self, Event},
     plan::Plan,
     report::{Report, Verdict},
 };
 
-/// The format of bundles.
-const FORMAT: u32 = 1;
+pub use read::{read_decisions, read_manifest, read_plan};
+
+/// The format of bundles; 2: alarms name their members, evidence is the audit alone.
+const FORMAT: u32 = 2;
+/// Files of the first run.
+pub const FILES: [&str; 7] = [
+    "README",
+    "manifest.json",
+    "plan.json",
+    "report.json",
+    "history.jsonl",
+    "history.edn",
+    "evidence.json",
+];
+/// Files that the second run adds.
+pub const FILES_OF_SECOND: [&str; 2] = [DECISIONS, "trace.bin"];
+/// The file of decisions.
+pub const DECISIONS: &str = "decisions.bin";
 /// Where bundles go, from the directory of the command.
 const ROOT: &str = "target/sim-failures";
-/// The most a file of decisions may hold.
-const DECISIONS_BYTES_MAX: u64 = 256 << 20;
 
 /// Which run a bundle is of.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,6 +97,17 @@ pub struct Decisions {
     pub decided: Vec<Decision>,
 }
 
+impl fmt::Display for Decisions {
+    /// The root, a stream a line, a decision a line with the number of its event.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "root of the streams {}", hex(&self.root))?;
+        self.labels.iter().try_for_each(|label| writeln!(f, "stream {label}"))?;
+        self.decided
+            .iter()
+            .try_for_each(|Decision { number, event }| writeln!(f, "{number:>9} {event}"))
+    }
+}
+
 /// What goes into a bundle after the first run.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents<'a> {
@@ -82,8 +117,10 @@ pub struct Contents<'a> {
     pub plan: &'a Plan,
     /// A hash of the scenario's file.
     pub scenario_hash: &'a str,
-    /// The history as files, by name.
-    pub history: &'a [(&'a str, Vec<u8>)],
+    /// What clients did and saw.
+    pub history: &'a [Event],
+    /// What was there in the end, if it could be looked at.
+    pub audit: Option<&'a Audit>,
 }
 
 /// Where the bundle of this run belongs.
@@ -97,7 +134,7 @@ pub fn place(scenario: &str, seed: u64) -> PathBuf {
 /// # Errors
 /// If the directory cannot be written.
 pub fn write(dir: &Path, contents: &Contents<'_>) -> io::Result<()> {
-    let Contents { report, plan, scenario_hash, history } = contents;
+    let Contents { report, plan, scenario_hash, history, audit } = contents;
     if dir.exists() {
         fs::remove_dir_all(dir)?;
     }
@@ -118,10 +155,19 @@ pub fn write(dir: &Path, contents: &Contents<'_>) -> io::Result<()> {
     write_json(&dir.join("manifest.json"), &manifest)?;
     write_json(&dir.join("plan.json"), plan)?;
     write_json(&dir.join("report.json"), report)?;
-    for (name, bytes) in *history {
-        fs::write(dir.join(name), bytes)?;
-    }
+    write_json(&dir.join("evidence.json"), audit)?;
+    write_file(&dir.join("history.jsonl"), |out| history::write(history, out))?;
+    write_file(&dir.join("history.edn"), |out| history::write_edn(history, out))?;
     fs::write(dir.join("README"), readme(dir, report))
+}
+
+fn write_file(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(fs::File::create(path)?);
+    content(&mut out)?;
+    out.flush()
 }
 
 fn readme(dir: &Path, report: &Report) -> String {
@@ -140,44 +186,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
 /// If the file cannot be written.
 pub fn write_decisions(dir: &Path, decisions: &Decisions) -> io::Result<()> {
     let bytes = bincode::serialize(decisions).map_err(io::Error::other)?;
-    fs::write(dir.join("decisions.bin"), bytes)
-}
-
-/// Reads the decisions back.
-///
-/// # Errors
-/// If the file cannot be read, or is none.
-pub fn read_decisions(dir: &Path) -> io::Result<Decisions> {
-    let bytes = fs::read(dir.join("decisions.bin"))?;
-    let options = bincode::DefaultOptions::new().with_fixint_encoding().allow_trailing_bytes();
-    let read = options.with_limit(DECISIONS_BYTES_MAX).deserialize(&bytes);
-    read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// Reads a plan: a file, or that of a bundle.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn read_plan(path: &Path) -> Result<Plan, String> {
-    let file = if path.is_dir() { path.join("plan.json") } else { path.to_owned() };
-    let plan: Plan = read_json(&file)?;
-    if plan.version != crate::plan::VERSION {
-        return Err(format!("{}: plans of version {} are not read", file.display(), plan.version));
-    }
-    Ok(plan)
-}
-
-/// Reads the manifest of a bundle.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn read_manifest(dir: &Path) -> Result<Manifest, String> {
-    read_json(&dir.join("manifest.json"))
-}
-
-fn read_json<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, String> {
-    let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
+    fs::write(dir.join(DECISIONS), bytes)
 }
 
 /// The commit of the sources: as the build was told, or as git says now.
@@ -197,65 +206,4 @@ pub fn commit() -> String {
     };
     let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
     if changed.is_some_and(|files| !files.is_empty()) { commit + "+" } else { commit }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        figures::Figures,
-        fingerprint::{TraceEvent, TracePart},
-        plan::scenario::Scenario,
-    };
-
-    fn report() -> Report {
-        Report {
-            seed: 7,
-            scenario: "x".to_owned(),
-            verdict: Verdict::Violation,
-            story: "durable.lost: a write".to_owned(),
-            signature: "durable.lost: a write".to_owned(),
-            violations: Vec::new(),
-            fingerprint: "00ff".to_owned(),
-            events: 3,
-            sim_secs: 1.0,
-            cpu_secs: 0.1,
-            figures: Figures::default(),
-            bundle: None,
-        }
-    }
-
-    #[test]
-    fn a_bundle_is_read_back_as_it_was_and_replaces_an_older_one() {
-        let home = tempfile::tempdir().expect("a directory");
-        let dir = home.path().join("x-7");
-        fs::create_dir(&dir).expect("a directory");
-        fs::write(dir.join("old"), "old").expect("written");
-        let scenario = Scenario::parse("version = 2\nname = \"x\"\nfaults.stop = 3\n");
-        let plan = Plan::draw(&scenario.expect("valid"), 7);
-        let history = [("history.jsonl", b"{}\n".to_vec())];
-        let report = report();
-        let contents =
-            Contents { report: &report, plan: &plan, scenario_hash: "ab", history: &history };
-        write(&dir, &contents).expect("written");
-        assert!(!dir.join("old").exists());
-        assert_eq!(read_plan(&dir), Ok(plan.clone()));
-        assert_eq!(read_plan(&dir.join("plan.json")), Ok(plan));
-        assert_eq!(read_manifest(&dir).map(|manifest| manifest.trace_hash), Ok("00ff".into()));
-        let readme = fs::read_to_string(dir.join("README")).expect("there is one");
-        assert!(readme.contains("cargo sim replay"), "{readme}");
-    }
-
-    #[test]
-    fn decisions_are_read_back_and_nonsense_is_refused() {
-        let home = tempfile::tempdir().expect("a directory");
-        let parts = vec![TracePart::Text("Stop".into())];
-        let event = TraceEvent { at: 5, node: 1, kind: "fault".into(), parts };
-        let decided = vec![Decision { number: 2, event }];
-        let decisions = Decisions { root: vec![1; 32], labels: vec!["load".into()], decided };
-        write_decisions(home.path(), &decisions).expect("written");
-        assert_eq!(read_decisions(home.path()).expect("its own file"), decisions);
-        fs::write(home.path().join("decisions.bin"), [0xff; 64]).expect("written");
-        assert!(read_decisions(home.path()).is_err());
-    }
 }

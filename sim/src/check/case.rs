@@ -17,15 +17,6 @@ pub struct Case<'a> {
     pub rules: &'a Rules,
 }
 
-/// What a history is checked with, as a file keeps it.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Evidence {
-    /// What was there in the end.
-    pub audit: Audit,
-    /// What the world was allowed to do.
-    pub rules: Rules,
-}
-
 /// What an auditor found when everything was healed and quiet.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Audit {

@@ -299,7 +299,7 @@ fn both_checkers_agree_on_random_histories() {
         );
         if checked.violations.is_empty() { legal += 1 } else { broken += 1 }
     }
-    println!("{count} histories: {legal} legal, {broken} broken, no disagreement");
+    eprintln!("{count} histories: {legal} legal, {broken} broken, no disagreement");
     assert!(count < 1000 || (legal > count / 5 && broken > count / 5), "{legal} and {broken}");
 }
 

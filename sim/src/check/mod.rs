@@ -25,6 +25,7 @@
 //! must agree on millions of small random histories. Nothing here shares code with the server.
 
 pub mod case;
+pub mod classes;
 mod compaction;
 mod exec;
 mod explain;
@@ -52,7 +53,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use case::{Audit, AuditedLease, Case, Evidence, Rules};
+pub use case::{Audit, AuditedLease, Case, Rules};
 
 use crate::history::OpId;
 use compaction::Compactions;

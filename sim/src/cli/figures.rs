@@ -9,6 +9,7 @@ use crate::{
         check,
         figures::{Size, history},
     },
+    out,
     sysint::cpu_time,
 };
 
@@ -34,14 +35,14 @@ pub(super) struct FiguresArgs {
 pub(super) fn command(args: &FiguresArgs) -> Result<u8, String> {
     let FiguresArgs { ops, clients, keys, unknown_percent, seed } = *args;
     let made = history(Size { ops, clients, keys, unknown_percent }, seed);
-    println!("{} events, {} revisions", made.history.len(), made.audit.revision);
-    println!("with the history in memory: {} MiB", memory("VmRSS")?);
+    out::line(format!("{} events, {} revisions", made.history.len(), made.audit.revision));
+    out::line(format!("with the history in memory: {} MiB", memory("VmRSS")?));
     let (begin, spent) = (Instant::now(), cpu_time());
     let checked = check(&made.case());
     let (took, spent) = (begin.elapsed(), cpu_time().saturating_sub(spent));
     let (took, spent) = (took.as_secs_f64(), spent.as_secs_f64());
-    println!("checked in {took:.2} s, {spent:.2} s of processor time");
-    println!("at most in memory: {} MiB", memory("VmHWM")?);
+    out::line(format!("checked in {took:.2} s, {spent:.2} s of processor time"));
+    out::line(format!("at most in memory: {} MiB", memory("VmHWM")?));
     if let Some(violation) = checked.violations.first() {
         return Err(format!("a legal history is refused: {violation}"));
     }

@@ -1,8 +1,7 @@
 //! `cargo sim list` and `cargo sim trace`: what there is, and what was.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +11,8 @@ use reseed_rt::probe::Probe;
 
 use super::source::{self, What};
 use crate::{
-    fingerprint,
+    bundle::{self, DECISIONS},
+    fingerprint, out,
     plan::{FaultKind, Role, fault::EFFECTS, scenario},
     report::Verdict,
 };
@@ -44,7 +44,7 @@ enum Kind {
 
 #[derive(Args)]
 pub(super) struct TraceArgs {
-    /// A trace.bin of a bundle, or of `run --trace X.bin`.
+    /// A trace.bin or decisions.bin of a bundle, or what `run --trace X.bin` wrote.
     file: PathBuf,
 }
 
@@ -57,15 +57,8 @@ pub(super) fn command(args: &ListArgs) -> Result<u8, String> {
         Kind::Bugs => Bug::ALL.iter().map(|bug| bug_line(*bug)).collect(),
         Kind::Schema => scenario::schema(),
     };
-    print(text.as_bytes())
-}
-
-/// Prints, and does not mind if nobody reads to the end.
-fn print(text: &[u8]) -> Result<u8, String> {
-    match io::stdout().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        Ok(()) | Err(_) => Ok(Verdict::Pass.exit_code()),
-    }
+    out::print(&text);
+    Ok(Verdict::Pass.exit_code())
 }
 
 fn line(text: &str) -> String {
@@ -109,12 +102,12 @@ fn sentence(file: &Path) -> String {
 }
 
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, String> {
-    let events = fingerprint::read_trace(&args.file);
-    let events = events.map_err(|error| format!("{}: {error}", args.file.display()))?;
-    let mut text = Vec::new();
-    for event in events {
-        // Memory takes everything.
-        writeln!(text, "{event}").map_err(|error| error.to_string())?;
+    let at = |error: io::Error| format!("{}: {error}", args.file.display());
+    if args.file.ends_with(DECISIONS) {
+        out::print(&bundle::read_decisions(&args.file).map_err(at)?.to_string());
+        return Ok(Verdict::Pass.exit_code());
     }
-    print(&text)
+    let events = fingerprint::read_trace(&args.file).map_err(at)?;
+    out::print(&events.iter().map(|event| line(&event.to_string())).collect::<String>());
+    Ok(Verdict::Pass.exit_code())
 }

@@ -1,5 +1,5 @@
 //! The command line: `cargo sim run | swarm | replay | check | list | trace | bugbank |
-//! selftest`.
+//! selftest`, and `check-figures`, which is for developers of the checker.
 //!
 //! Exit codes: 0 all passed, 1 a violation, 2 usage, 3 inconclusive, 4 a seed that does not replay.
 
@@ -52,7 +52,7 @@ enum Sub {
     CheckFigures(figures::FiguresArgs),
     /// What there is: scenarios, faults, roles, probes, bugs, the schema of scenarios.
     List(list::ListArgs),
-    /// Prints the events of a trace.bin.
+    /// Prints the events of a trace.bin, or the decisions of a decisions.bin.
     Trace(list::TraceArgs),
     /// How well are bugs on purpose found?
     Bugbank(bugbank::Options),
@@ -89,7 +89,9 @@ fn init_log() {
     // madsim calls every planned power failure an error.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,madsim=off"));
-    let text = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_filter(filter);
+    // What the server says is not what the command says.
+    let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let text = text.without_time().with_ansi(false).with_filter(filter);
     // By target, so that spans of others, madsim's of each task first of all, cost nothing.
     let ours = Targets::new().with_target("reseed", LevelFilter::ERROR);
     let errors = errors::Collect.with_filter(ours);

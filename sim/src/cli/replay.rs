@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::run::tell;
 use crate::{
     bundle::{self, Manifest},
     fleet,
     one::{self, Order},
+    out,
     report::{Report, Verdict},
 };
 
@@ -28,8 +28,8 @@ pub(super) struct ReplayArgs {
 }
 
 pub(super) fn command(args: &ReplayArgs) -> Result<u8, String> {
-    let plan = bundle::read_plan(&args.bundle)?;
     let manifest = bundle::read_manifest(&args.bundle)?;
+    let plan = bundle::read_plan(&args.bundle)?;
     let recorded = args.record.then(|| args.bundle.join("trace.bin"));
     let order = Order {
         trace: args.trace.clone().or(recorded),
@@ -41,7 +41,7 @@ pub(super) fn command(args: &ReplayArgs) -> Result<u8, String> {
         fleet::report(&report);
         return Ok(Verdict::Pass.exit_code());
     }
-    tell(&report);
+    out::line(report.text());
     Ok(compare(&manifest, &report).exit_code())
 }
 
@@ -49,14 +49,14 @@ pub(super) fn command(args: &ReplayArgs) -> Result<u8, String> {
 /// something else; of the same it must not.
 fn compare(manifest: &Manifest, report: &Report) -> Verdict {
     if manifest.trace_hash == report.fingerprint {
-        println!("  the trace hash is equal: the same run, event by event");
+        out::line("  the trace hash is equal: the same run, event by event");
         return report.verdict;
     }
     let (then, now) = (&manifest.commit, bundle::commit());
-    println!(
+    out::line(format!(
         "  the trace hash differs: {} then ({then}), {} now ({now})",
         manifest.trace_hash, report.fingerprint
-    );
+    ));
     // Files that had changed make two sources of one commit.
     let same_sources = *then == now && now != "unknown" && !now.ends_with('+');
     if same_sources { Verdict::Nondeterminism } else { report.verdict }

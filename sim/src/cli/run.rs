@@ -8,6 +8,7 @@ use super::source::{self, What};
 use crate::{
     fleet,
     one::{self, Order},
+    out,
     report::{Report, Verdict},
 };
 
@@ -42,7 +43,7 @@ pub(super) fn command(args: &RunArgs) -> Result<u8, String> {
     let plan = source.plan(args.seed);
     if args.plan {
         let text = serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?;
-        println!("{text}");
+        out::line(text);
         return Ok(Verdict::Pass.exit_code());
     }
     let keep = (!args.forget).then(|| source.hash.clone());
@@ -52,17 +53,9 @@ pub(super) fn command(args: &RunArgs) -> Result<u8, String> {
         fleet::report(&report);
         return Ok(Verdict::Pass.exit_code());
     }
-    tell(&report);
+    out::line(report.text());
     let verdict = if report.bundle.is_some() { again(&report) } else { report.verdict };
     Ok(verdict.exit_code())
-}
-
-/// Prints a report for people.
-pub(super) fn tell(report: &Report) {
-    println!("{}", report.line());
-    for violation in report.violations.iter().take(10) {
-        println!("  {violation}");
-    }
 }
 
 /// Runs a failure again from its bundle, which completes the bundle; the verdict on both.
@@ -75,15 +68,16 @@ fn again(report: &Report) -> Verdict {
     let second = fleet::run_child::<Report>(&command).ok().and_then(|child| child.report);
     match second {
         Some(second) if second.fingerprint == report.fingerprint => {
-            println!("  kept, and the same again: cargo sim replay {place}");
+            out::line(format!("  kept, and the same again: cargo sim replay {place}"));
             report.verdict
         }
         Some(second) => {
-            println!("  kept in {place}, but the second run was {}", second.fingerprint);
+            let hash = second.fingerprint;
+            out::line(format!("  kept in {place}, but the second run was {hash}"));
             Verdict::Nondeterminism
         }
         None => {
-            println!("  kept in {place}, but the second run gave no report");
+            out::line(format!("  kept in {place}, but the second run gave no report"));
             Verdict::Nondeterminism
         }
     }

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     bundle,
     fingerprint::hex,
-    plan::{Plan, scenario::Scenario},
+    plan::{
+        Plan,
+        scenario::{self, Scenario},
+    },
 };
 
 /// What `run` and `swarm` do without a scenario.
@@ -93,6 +96,7 @@ fn source(file: Option<PathBuf>, text: &str, planted: &[String]) -> Result<Sourc
     let kind = match &file {
         Some(file) if is_plan => {
             let mut plan = bundle::read_plan(file)?;
+            scenario::check_bugs(planted)?;
             plan.planted.extend(planted.iter().cloned());
             Kind::Plan(Box::new(plan))
         }

@@ -76,7 +76,7 @@ pub enum Request {
         /// `none`, `nospace` or `corrupt`.
         alarm: String,
         /// Whose; 0 names nobody's, or in a list everybody's.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_default")]
         member: u64,
     },
 }

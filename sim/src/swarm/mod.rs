@@ -23,7 +23,7 @@ pub use job::Twice;
 pub use queue::{Queue, Work};
 pub use summary::Summary;
 
-use crate::report::Verdict;
+use crate::{out, report::Verdict};
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub fn run(swarm: &Swarm) -> io::Result<Verdict> {
     });
     bar.finish_and_clear();
     let (_, summary) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("{}", table::of(&summary, swarm.coverage));
+    out::line(table::of(&summary, swarm.coverage));
     if let Some(path) = &swarm.junit {
         std::fs::write(path, junit::of(&summary).map_err(io::Error::other)?)?;
     }
@@ -74,7 +74,7 @@ fn one(swarm: &Swarm, shared: &Mutex<(Queue, Summary)>, bar: &ProgressBar) -> bo
     queue.spend(done.cpu());
     let verdict = done.verdict;
     if let Some(text) = summary.add(done) {
-        bar.suspend(|| println!("{text}"));
+        bar.suspend(|| out::line(&text));
     }
     bar.set_message(summary.in_short());
     bar.inc(1);

@@ -22,12 +22,13 @@ use madsim::time;
 use reseed_planted::Bug;
 
 use crate::{
-    check::{self, Audit, Case, Rules, Violation},
+    check::{self, Audit, Case, Violation},
     errors,
     figures::Figures,
     history::{Event, MemberStep, Recorder, What},
     nemesis::{self, Cast},
-    plan::{FaultKind, Plan},
+    plan::Plan,
+    rules,
     workload::{Board, Scene},
     world::{
         Room, Step,
@@ -40,14 +41,9 @@ pub use tally::count;
 
 /// After healing, each thing that is due must be done within this.
 const HEALED_MAX: Duration = Duration::from_secs(60);
-/// A lease that nobody renews is gone so long after its time, besides what elections cost.
-const LEASE_LATE_MAX: Duration = Duration::from_secs(10);
 
 /// What an election takes besides time-outs: two rounds of messages, each with a sync, and a write.
 const ELECTION_MAX: Duration = Duration::from_millis(500);
-
-/// The shortest lease there is, whatever the timers.
-const LEASE_TTL_LEAST: Duration = Duration::from_secs(2);
 
 /// What a trial found, if it came to its end.
 #[derive(Clone, Debug)]
@@ -58,8 +54,6 @@ pub struct Trial {
     pub undecided: Option<String>,
     /// What was there in the end; nothing, if it could not be looked at.
     pub audit: Option<Audit>,
-    /// What the checker was told it may assume.
-    pub rules: Rules,
     /// Counters.
     pub figures: Figures,
 }
@@ -101,7 +95,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     inflicted.expect("a plan names machines that there are");
     let settled = settle::settle(&cast, &crowd).await;
 
-    let rules = rules(&plan);
+    let rules = rules::of(&plan);
     let history = recorder.take();
     let (mut violations, mut undecided) = (Vec::new(), None);
     if let Some(audit) = &settled.audit {
@@ -124,7 +118,7 @@ pub async fn run(plan: Plan, recorder: Recorder) -> Trial {
     figures.standstill_percent = u64::try_from(percent).unwrap_or(u64::MAX);
     figures.revision = settled.audit.as_ref().map_or(0, |audit| audit.revision);
     recorder.give_back(history);
-    Trial { violations, undecided, audit: settled.audit, rules, figures }
+    Trial { violations, undecided, audit: settled.audit, figures }
 }
 
 /// What is wrong with a cluster that committed nothing for so long, from then on.
@@ -182,30 +176,6 @@ fn observe(room: &Room, members: &[crate::world::node::Machine], recorder: &Reco
 
 fn nanos(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What the checker may assume of the world this plan makes.
-fn rules(plan: &Plan) -> Rules {
-    let drifted = plan.faults.iter().filter_map(|fault| match fault.kind {
-        FaultKind::ClockDrift { ppm, .. } => Some(1.0 + f64::from(ppm) / 1e6),
-        _ => None,
-    });
-    let rates: Vec<f64> = plan.clocks.iter().map(|clock| clock.rate()).chain(drifted).collect();
-    let election = plan.knobs.election_timeout;
-    // etcd: ceil(3 × election ticks / 2 × heartbeat), in whole seconds; never below two here.
-    let shortest = (election * 3 / 2).max(LEASE_TTL_LEAST);
-    let ttl_secs = shortest.as_secs() + u64::from(shortest.subsec_nanos() > 0);
-    Rules {
-        clock_rate: (
-            rates.iter().copied().fold(1.0, f64::min),
-            rates.iter().copied().fold(1.0, f64::max),
-        ),
-        lease_ttl_min: Duration::from_secs(ttl_secs),
-        lease_late_max: LEASE_LATE_MAX + election * 2,
-        lease_extended_max: election,
-        members: plan.members,
-        compacts_itself: plan.knobs.auto_compaction != crate::plan::AutoCompaction::Off,
-    }
 }
 
 impl Scene for Room {

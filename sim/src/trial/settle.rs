@@ -9,6 +9,7 @@ use crate::{
     check::{Audit, Violation},
     history::{Request, What, request::Put},
     nemesis::{self, Cast},
+    rules,
     workload::{Answer, Auditor, Client, Desk},
     world::Room,
 };
@@ -92,7 +93,7 @@ async fn audit(
         violations.push(Violation { class: class.to_owned(), story, ops: Vec::new() });
     };
     let auditor = || Auditor { scribe: desk.scribe.clone(), members: desk.members };
-    let rules = super::rules(crowd.plan());
+    let rules = rules::of(crowd.plan());
     let longest = Duration::from_secs(crowd.plan().load.lease_ttl_secs_max.max(LEASE_SECS));
     let limit = longest.div_f64(rules.clock_rate.0) + rules.lease_late_max + HEALED_MAX;
     let leases = auditor();

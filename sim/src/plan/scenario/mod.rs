@@ -14,7 +14,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use reseed_planted::Bug;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,9 +22,10 @@ pub use schema::schema;
 pub use sections::{Clocks, Disk, Knobs, Load, Net};
 pub(crate) use sections::{DrawnKnobs, DrawnLoad, DrawnNet};
 pub use span::Span;
-pub(crate) use suggest::refusal;
+pub(crate) use suggest::{check_bugs, refusal};
 
 use super::{Expect, Fault, FaultKind, Limits, Role, fault::EFFECTS};
+use crate::check::classes;
 
 /// The one format there is.
 const VERSION: u32 = 2;
@@ -132,9 +132,7 @@ impl Scenario {
     /// # Errors
     /// The first name nobody knows.
     pub fn check_planted(&self) -> Result<(), String> {
-        let unknown = self.planted.iter().find(|name| Bug::named(name).is_none());
-        let known = || Bug::ALL.iter().map(|bug| bug.name());
-        unknown.map_or(Ok(()), |name| Err(format!("planted: {}", refusal("bug", name, known()))))
+        check_bugs(&self.planted)
     }
 
     /// What makes no sense about it.
@@ -169,7 +167,15 @@ impl Scenario {
             self.how.complaint(),
         ];
         let section = sections.into_iter().flatten().next();
-        section.or_else(|| self.fault_complaint()).or_else(|| self.check_planted().err())
+        let section = section.or_else(|| self.fault_complaint());
+        section.or_else(|| self.check_planted().err()).or_else(|| self.expect_complaint())
+    }
+
+    /// What is expected of a class nobody knows never comes.
+    fn expect_complaint(&self) -> Option<String> {
+        let expected = self.expect.violation.as_deref()?;
+        let unknown = !classes::all().any(|class| class == expected);
+        unknown.then(|| format!("expect.violation: {}", refusal("class", expected, classes::all())))
     }
 
     fn fault_complaint(&self) -> Option<String> {

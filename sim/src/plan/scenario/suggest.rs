@@ -1,5 +1,7 @@
 //! What somebody who misspelt a word may have meant.
 
+use reseed_planted::Bug;
+
 /// Letters that may differ in a suggestion.
 const FAR: usize = 3;
 
@@ -22,6 +24,34 @@ pub(crate) fn refusal<'a>(
         Some(word) => format!("there is no {kind} `{unknown}`; did you mean `{word}`?"),
         None => format!("there is no {kind} `{unknown}`"),
     }
+}
+
+/// Are there bugs of these names? As written on command lines, or as the catalogue has them.
+///
+/// # Errors
+/// The first name nobody knows.
+pub(crate) fn check_bugs(names: &[String]) -> Result<(), String> {
+    let Some(unknown) = names.iter().find(|name| Bug::named(name).is_none()) else { return Ok(()) };
+    let is_dashed = |name: &String| !name.contains(char::is_uppercase);
+    let known = Bug::ALL.iter().map(|bug| bug.name().to_owned());
+    let known: Vec<String> = if is_dashed(unknown) {
+        known.map(|name| dashed(&name)).collect()
+    } else {
+        known.collect()
+    };
+    Err(format!("planted: {}", refusal("bug", unknown, known.iter().map(String::as_str))))
+}
+
+/// `AckBeforeSync` as `ack-before-sync`.
+fn dashed(name: &str) -> String {
+    let mut dashed = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !dashed.is_empty() {
+            dashed.push('-');
+        }
+        dashed.extend(letter.to_lowercase());
+    }
+    dashed
 }
 
 /// serde names the unknown word and those it knows; the nearest of them is a fair guess.

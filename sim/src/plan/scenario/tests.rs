@@ -62,6 +62,8 @@ fn a_misspelt_word_is_refused_with_a_suggestion() {
         ("[how]\ndisc_op = 3\n", "disk_op"),
         ("[load]\nkeys = { loguniform = [1, 3] }\n", "log_uniform"),
         ("planted = [\"AckBeforeSink\"]\n", "AckBeforeSync"),
+        ("planted = [\"ack-befor-sync\"]\n", "ack-before-sync"),
+        ("[expect]\nviolation = \"durable.lots\"\n", "durable.lost"),
         ("[[fault]]\nat = 3\nkind = \"power_cutt\"\n", "power_cut"),
         ("[[fault]]\nat = 3\nkind = \"power_cut\"\nmember = 0\ndown = 3\nups = 1\n", "at"),
     ] {
@@ -69,6 +71,7 @@ fn a_misspelt_word_is_refused_with_a_suggestion() {
         let said = error.ends_with(&format!("did you mean `{suggestion}`?"));
         assert!(said || suggestion == "at" && error.contains("no key `ups`"), "{error}");
     }
+    assert!(refused("[expect]\nviolation = \"no.such\"\n").contains("no class `no.such`"));
     assert!(!refused("[faults]\nearthquake = 3\n").contains("did you mean"));
 }
 

@@ -33,6 +33,7 @@ pub fn of(plan: &Plan) -> Rules {
             rates.iter().copied().fold(1.0, f64::max),
         ),
         lease_ttl_min: Duration::from_secs(ttl_secs),
+        txn_ops_max: plan.knobs.max_txn_ops,
         lease_late_max: LEASE_LATE_MAX + election * 2,
         lease_extended_max: election,
         members: plan.members,

@@ -65,6 +65,8 @@ pub struct Rules {
     pub lease_extended_max: Duration,
     /// Members of the cluster.
     pub members: u32,
+    /// A transaction has so many conditions, or operations of one branch, with those inside it.
+    pub txn_ops_max: u64,
     /// Members compact by themselves, so that a compaction nobody asked for is none of our
     /// business.
     pub compacts_itself: bool,
@@ -79,6 +81,7 @@ impl Default for Rules {
             lease_late_max: Duration::from_secs(10),
             lease_extended_max: Duration::ZERO,
             members: 1,
+            txn_ops_max: 128,
             compacts_itself: false,
         }
     }

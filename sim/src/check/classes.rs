@@ -59,6 +59,7 @@ pub const OF_HISTORIES: &[&str] = &[
     "txn.branch",
     "txn.steps",
     "txn.torn",
+    "watch.accepted",
     "watch.after_end",
     "watch.atomic",
     "watch.below_start",
@@ -76,6 +77,7 @@ pub const OF_HISTORIES: &[&str] = &[
     "watch.progress",
     "watch.progress_back",
     "watch.range",
+    "watch.refused",
     "watch.resume",
     "watch.unique",
     "watch.value",
@@ -85,6 +87,7 @@ pub const OF_HISTORIES: &[&str] = &[
 pub const OF_RUNS: &[&str] = &[
     "boot.refused",
     "explore.error",
+    "explore.watch_id",
     "halted",
     "live.boot",
     "live.clients",

@@ -118,7 +118,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     bounds.check(&parts, &mut told);
     let compactions = Compactions::of(case, &parts);
     compaction::check(case, &parts, &compactions, &mut told);
-    refusal::check(&parts, &bounds, &timeline, &mut told);
+    refusal::check(case.rules, &parts, (&bounds, &timeline), &mut told);
     member::check(&parts, &mut told);
     member::check_hashes(case.audit, &parts, &mut told);
     watch::check(&parts, &timeline, &compactions, &mut told);

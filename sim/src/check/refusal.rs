@@ -4,6 +4,7 @@
 //! with `order`. Refusals for lack of room, time or a leader need no reason that clients could see.
 
 use super::{
+    Rules,
     exec::wrote,
     model::covers,
     ops::{Op, Outcome, Parts},
@@ -30,17 +31,23 @@ const EMPTY_KEY: &str = "etcdserver: key is not provided";
 const VALUE_PROVIDED: &str = "etcdserver: value is provided";
 const LEASE_PROVIDED: &str = "etcdserver: lease is provided";
 const DUPLICATE_KEY: &str = "etcdserver: duplicate key given in txn request";
+const TOO_MANY_OPS: &str = "etcdserver: too many operations in txn request";
 const SORT_OPTION: &str = "etcdserver: invalid sort option";
 /// The longest lease, in seconds.
 const LEASE_TTL_SECS_MAX: i64 = 9_000_000_000;
 
 /// Checks every refusal that has its reason in the request or in the store, and that no answer was
 /// given to what must be refused.
-pub(super) fn check(parts: &Parts<'_>, bounds: &Bounds, timeline: &Timeline<'_>, told: &mut Told) {
+pub(super) fn check(
+    rules: &Rules,
+    parts: &Parts<'_>,
+    (bounds, timeline): (&Bounds, &Timeline<'_>),
+    told: &mut Told,
+) {
     for op in &parts.ops {
         match op.outcome {
             Outcome::Ok(response) => {
-                if let Some(reason) = first_fault(op.request) {
+                if let Some(reason) = first_fault(op.request, rules) {
                     let story = || format!("answered, though {reason:?} was due");
                     told.tell("answers.accepted", &[op.id], story);
                 }
@@ -50,7 +57,7 @@ pub(super) fn check(parts: &Parts<'_>, bounds: &Bounds, timeline: &Timeline<'_>,
                 }
             }
             Outcome::Fail(error) => {
-                if !has_reason(op, error, bounds, timeline) {
+                if !has_reason(op, error, rules, (bounds, timeline)) {
                     let story = || format!("refused with {error:?} for no reason");
                     told.tell("answers.refused", &[op.id], story);
                 }
@@ -60,11 +67,15 @@ pub(super) fn check(parts: &Parts<'_>, bounds: &Bounds, timeline: &Timeline<'_>,
     }
 }
 
-fn has_reason(op: &Op<'_>, error: &str, bounds: &Bounds, timeline: &Timeline<'_>) -> bool {
+fn has_reason(
+    op: &Op<'_>,
+    error: &str,
+    rules: &Rules,
+    (bounds, timeline): (&Bounds, &Timeline<'_>),
+) -> bool {
     match error {
-        EMPTY_KEY | VALUE_PROVIDED | LEASE_PROVIDED | DUPLICATE_KEY | LEASE_TTL_TOO_LARGE => {
-            faults(op.request).contains(&error)
-        }
+        TOO_MANY_OPS | EMPTY_KEY | VALUE_PROVIDED | LEASE_PROVIDED | DUPLICATE_KEY
+        | LEASE_TTL_TOO_LARGE => faults(op.request, rules).contains(&error),
         SORT_OPTION => false,
         FUTURE => names_future(op.request),
         KEY_NOT_FOUND => {
@@ -121,17 +132,20 @@ fn each_keeping_put<'a>(request: &'a Request, found: &mut Vec<&'a Put>) {
 }
 
 /// Why a request must be refused, whatever the store holds.
-fn first_fault(request: &Request) -> Option<&'static str> {
-    faults(request).into_iter().next()
+fn first_fault(request: &Request, rules: &Rules) -> Option<&'static str> {
+    faults(request, rules).into_iter().next()
 }
 
-fn faults(request: &Request) -> Vec<&'static str> {
+fn faults(request: &Request, rules: &Rules) -> Vec<&'static str> {
     let mut found = Vec::new();
     match request {
         Request::Range(range) => key_fault(&range.key, &mut found),
         Request::Put(put) => put_faults(put, &mut found),
         Request::Delete(delete) => key_fault(&delete.key, &mut found),
         Request::Txn(txn) => {
+            if has_too_many_ops(txn, rules.txn_ops_max) {
+                found.push(TOO_MANY_OPS);
+            }
             txn_faults(txn, &mut found);
             if found.is_empty()
                 && (overlaps(&txn.then).is_none() || overlaps(&txn.otherwise).is_none())
@@ -159,6 +173,16 @@ fn put_faults(put: &Put, found: &mut Vec<&'static str>) {
     if put.ignore_lease && put.lease != 0 {
         found.push(LEASE_PROVIDED);
     }
+}
+
+/// Each level may spend what the levels above it left (etcd: `checkTxnRequest`).
+fn has_too_many_ops(txn: &Txn, max: u64) -> bool {
+    let longest = txn.compare.len().max(txn.then.len()).max(txn.otherwise.len());
+    let Some(left) = max.checked_sub(longest as u64) else { return true };
+    txn.then.iter().chain(&txn.otherwise).any(|step| match step {
+        Step::Txn(nested) => has_too_many_ops(nested, left),
+        Step::Range(_) | Step::Put(_) | Step::Delete(_) => false,
+    })
 }
 
 fn txn_faults(txn: &Txn, found: &mut Vec<&'static str>) {

@@ -10,6 +10,7 @@ use crate::{
     figures::Counts,
     plan::{FaultKind, fault::EFFECTS},
     report::Verdict,
+    workload::coverage,
 };
 
 /// Everything a swarm has to say at its end.
@@ -17,7 +18,7 @@ pub(super) fn of(summary: &Summary, coverage: bool) -> String {
     let mut parts = vec![verdicts(summary), totals(summary), fired(&summary.figures.fired)];
     parts.push(probes(&summary.figures.probes));
     if coverage {
-        parts.push(counts("request field/class", &summary.figures.coverage));
+        parts.push(sent(&summary.figures.coverage));
     }
     if !summary.failures.is_empty() {
         parts.push(failures(summary));
@@ -100,6 +101,13 @@ fn probes(hit: &Counts) -> String {
     with_never(counts("probe", hit), "never hit", &none)
 }
 
+/// Every cell of the requests that was hit, and those that never were.
+fn sent(hit: &Counts) -> String {
+    let cells: Vec<String> = coverage::cells().collect();
+    let none = cells.iter().map(String::as_str).filter(|cell| !hit.contains_key(*cell));
+    with_never(counts("request field/class", hit), "never sent", &none.collect::<Vec<_>>())
+}
+
 fn with_never(mut text: String, what: &str, names: &[&str]) -> String {
     if !names.is_empty() {
         // Writing to a string cannot fail.
@@ -156,6 +164,7 @@ mod tests {
             "never bit: power_at_disk_op",
             "never hit: wal.torn_tail",
             "range.limit/zero",
+            "never sent: range.key/empty",
         ] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }

@@ -1,10 +1,12 @@
 //! Which fields of which requests were given which classes of values: input coverage.
 //!
 //! A cell is `request.field/class`. [`cells`] lists all there are, so that a table can say which
-//! were never hit; [`of`] counts those of a history.
+//! were never hit; [`of`] counts those of a history. Calls that a history has no words for are
+//! counted where they are sent, and their cells are listed there.
 
 use std::collections::BTreeMap;
 
+use super::explorer;
 use crate::history::{
     Event, Request, WatchStep, What,
     request::{Compare, Range, Step, Target, Txn},
@@ -67,10 +69,12 @@ const FIELDS: &[(&str, Kind)] = &[
     ("txn.then", Kind::Count),
     ("txn.else", Kind::Count),
     ("txn.step", Kind::Choice(STEPS)),
+    ("compare.key", Kind::Text),
     ("compare.end", Kind::Text),
     ("compare.is", Kind::Choice(RELATIONS)),
     ("compare.target", Kind::Choice(TARGETS)),
     ("compare.number", Kind::Number),
+    ("compare.value", Kind::Text),
     ("compact.revision", Kind::Number),
     ("compact.physical", Kind::Flag),
     ("grant.id", Kind::Number),
@@ -82,6 +86,7 @@ const FIELDS: &[(&str, Kind)] = &[
     ("hash_kv.revision", Kind::Number),
     ("alarm.action", Kind::Choice(ACTIONS)),
     ("alarm.alarm", Kind::Choice(ALARMS)),
+    ("alarm.member", Kind::Number),
     ("watch.key", Kind::Text),
     ("watch.end", Kind::Text),
     ("watch.start_revision", Kind::Number),
@@ -90,11 +95,18 @@ const FIELDS: &[(&str, Kind)] = &[
     ("watch.no_put", Kind::Flag),
     ("watch.no_delete", Kind::Flag),
     ("watch.fragment", Kind::Flag),
+    (WATCH_ID, Kind::Number),
 ];
+
+/// The number a watch is given on its stream, which is the client's own business and not in the
+/// history.
+const WATCH_ID: &str = "watch.watch_id";
+/// A question how far a stream is: the history has only the answers.
+pub(super) const PROGRESS_REQUEST: &str = "watch.progress_request/sent";
 
 /// Every cell there is, in order.
 pub fn cells() -> impl Iterator<Item = String> {
-    FIELDS.iter().flat_map(|(field, kind)| {
+    let fields = FIELDS.iter().flat_map(|(field, kind)| {
         let classes = match kind {
             Kind::Text => TEXT,
             Kind::Number => NUMBER,
@@ -103,7 +115,14 @@ pub fn cells() -> impl Iterator<Item = String> {
             Kind::Choice(classes) => classes,
         };
         classes.iter().map(move |class| format!("{field}/{class}"))
-    })
+    });
+    let silent = explorer::RAW_CELLS.iter().copied().chain([PROGRESS_REQUEST]);
+    fields.chain(silent.map(str::to_owned))
+}
+
+/// The cell of a number that a watch is given on its stream.
+pub(super) fn of_watch_id(number: i64) -> String {
+    format!("{WATCH_ID}/{}", class_of(number))
 }
 
 /// How often a history hit each cell.
@@ -152,6 +171,16 @@ pub fn kind(request: &Request) -> &'static str {
     }
 }
 
+fn class_of(number: i64) -> &'static str {
+    match number {
+        ..=-1 => "negative",
+        0 => "zero",
+        1 => "one",
+        HUGE.. => "huge",
+        _ => "usual",
+    }
+}
+
 /// Counts by field and class, without making a string each time.
 #[derive(Default)]
 struct Counter(BTreeMap<(&'static str, &'static str), u64>);
@@ -176,16 +205,7 @@ impl Counter {
     }
 
     fn number(&mut self, field: &'static str, number: i64) {
-        self.hit(
-            field,
-            match number {
-                ..=-1 => "negative",
-                0 => "zero",
-                1 => "one",
-                HUGE.. => "huge",
-                _ => "usual",
-            },
-        );
+        self.hit(field, class_of(number));
     }
 
     fn flag(&mut self, field: &'static str, flag: bool) {
@@ -235,7 +255,8 @@ impl Counter {
                 self.flag("time_to_live.keys", *keys);
             }
             Request::HashKv { revision } => self.number("hash_kv.revision", *revision),
-            Request::Alarm { action, alarm, .. } => {
+            Request::Alarm { action, alarm, member } => {
+                self.number("alarm.member", member.cast_signed());
                 self.word("alarm.action", ACTIONS, action);
                 self.word("alarm.alarm", ALARMS, alarm);
             }
@@ -301,13 +322,17 @@ impl Counter {
     }
 
     fn compare(&mut self, compare: &Compare) {
+        self.text("compare.key", &compare.key);
         self.text("compare.end", &compare.end);
         self.choice("compare.is", RELATIONS, compare.is as usize);
         let (target, number) = match &compare.target {
             Target::Version(number) => ("version", Some(*number)),
             Target::Create(number) => ("create", Some(*number)),
             Target::Mod(number) => ("mod", Some(*number)),
-            Target::Value(_) => ("value", None),
+            Target::Value(value) => {
+                self.text("compare.value", value);
+                ("value", None)
+            }
             Target::Lease(number) => ("lease", Some(*number)),
         };
         self.hit("compare.target", target);

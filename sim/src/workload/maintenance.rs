@@ -23,6 +23,12 @@ impl Maintenance {
         Self { board: desk.board.clone(), revision: 1, compacted: 0 }
     }
 
+    /// One that has heard of a revision.
+    #[cfg(test)]
+    pub(super) fn knowing(board: Board, revision: i64) -> Self {
+        Self { board, revision, compacted: 0 }
+    }
+
     fn compaction(&self, rng: &mut ChaCha8Rng) -> Request {
         let witnessed = self.board.witnessed().max(1);
         let revision = match pick_weighted(&[6, 6, 1, 1, 1], rng) {

@@ -8,9 +8,12 @@
 
 use super::{Against, range_of, stream::Stream};
 use crate::{
-    check::{model::covers, ops::Op, timeline::Fact, told::Told},
+    check::{model::covers, ops::Op, refusal::COMPACTED, timeline::Fact, told::Told},
     history::{Change, WatchId},
 };
+
+/// The reason given to a watch of a range without keys.
+const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 
 /// Nothing from the future: what a watch shows was asked for before. etcd sends what is applied
 /// (`watchable_store.go`, `notify`), and what is applied was proposed. `begun` is a write that came
@@ -207,6 +210,34 @@ impl<'a> Stream<'a, '_> {
     /// The same: nothing comes before it.
     pub(super) fn created_first(&self, told: &mut Told) {
         self.tell(told, "watch.created", || "got events before it was created".to_owned());
+    }
+
+    /// What makes no sense is not watched: neither a range that ends before it begins
+    /// (`watcher_group.go`, `ErrEmptyWatcherRange`) nor a start before all revisions.
+    pub(super) fn accepted(&self, told: &mut Told) {
+        let (has_no_key, is_before_all) = (self.has_no_key(), self.spec.start_revision < 0);
+        if has_no_key || is_before_all {
+            let story = || format!("was created for {:?}", self.spec);
+            self.tell(told, "watch.accepted", story);
+        }
+    }
+
+    /// And nothing else is refused with that reason.
+    pub(super) fn refused(&self, reason: &str, told: &mut Told) {
+        let is_right = match reason {
+            EMPTY_RANGE => self.has_no_key(),
+            COMPACTED => self.spec.start_revision < 0,
+            _ => true,
+        };
+        if !is_right {
+            let story = || format!("refused with {reason:?} for {:?}", self.spec);
+            self.tell(told, "watch.refused", story);
+        }
+    }
+
+    fn has_no_key(&self) -> bool {
+        let (key, end) = range_of(self.spec);
+        !matches!(end, "" | "\0") && key >= end
     }
 
     /// A header is no older than the events below it: it is the store's revision when they were

@@ -68,7 +68,7 @@ impl<'a, 't> Stream<'a, 't> {
     fn start_at(&mut self, start: i64) {
         self.start = Some(start);
         self.next = self.track.place(start);
-        self.last = start - 1;
+        self.last = start.saturating_sub(1);
     }
 
     /// Takes a step; true if the stream is over.
@@ -90,7 +90,8 @@ impl<'a, 't> Stream<'a, 't> {
                 self.message_ends(changes, *fragment, told);
             }
             WatchStep::Progress { revision } => self.progress(against, *revision, told),
-            WatchStep::Canceled { compact_revision, .. } => {
+            WatchStep::Canceled { compact_revision, reason } => {
+                self.refused(reason, told);
                 if *compact_revision > 0 {
                     self.compacted(*compact_revision, told);
                     self.compaction_was_asked(against, at, *compact_revision, told);
@@ -117,6 +118,7 @@ impl<'a, 't> Stream<'a, 't> {
     /// From now on is everything after the header of the creation.
     fn created(&mut self, revision: i64, told: &mut Told) {
         self.created_once(told);
+        self.accepted(told);
         self.is_created = true;
         if self.start.is_none() {
             self.start_at(revision + 1);
@@ -193,7 +195,7 @@ impl<'a, 't> Stream<'a, 't> {
         for passed in self.next..place {
             let is_due = |fact: &&Fact<'_>| !self.keeps_out(fact.now.is_some());
             let Some(fact) = self.track.get(passed).filter(is_due) else { continue };
-            let is_first = self.start.is_some_and(|start| self.last == start - 1);
+            let is_first = self.start.is_some_and(|start| self.last < start);
             let why = match () {
                 () if fact.revision == revision || fact.revision == self.last => Passed::Torn,
                 () if is_first && self.is_again => Passed::Resuming,

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::super::{Desk, say, values::Values};
 use crate::{
     history::{
-        Body, Request, Response,
+        Body, Request, Response, WatchSpec,
         request::{
             Compare, Delete, Put, Range, Relation, Sort, SortBy, SortOrder, Step, Target, Txn,
         },
@@ -26,6 +26,10 @@ const STEPS_TOO_MANY: usize = 200;
 const DEPTH_MAX: u32 = 3;
 /// Longer than most, in bytes.
 const LONG: usize = 1200;
+/// Values of one byte, each written once by whoever it belongs to: values tell who wrote them.
+const ONE_BYTE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+/// As many explorers share them.
+const ONE_BYTE_SHARES: usize = 8;
 /// Leases that live on for ever, at most.
 const IMMORTAL_MAX: u32 = 8;
 
@@ -36,11 +40,19 @@ pub(super) struct Explorer {
     revision: i64,
     lease: i64,
     immortal: u32,
+    /// Values of one byte that it has not written yet.
+    one_byte: Vec<u8>,
 }
 
 impl Explorer {
     pub(super) fn new(desk: &Desk) -> Self {
-        Self { values: desk.values(), revision: 1, lease: 0, immortal: 0 }
+        Self::with(desk.values(), desk.scribe.client())
+    }
+
+    fn with(values: Values, client: u32) -> Self {
+        let mine = client as usize % ONE_BYTE_SHARES;
+        let one_byte = ONE_BYTE.iter().skip(mine).step_by(ONE_BYTE_SHARES).copied().collect();
+        Self { values, revision: 1, lease: 0, immortal: 0, one_byte }
     }
 
     pub(super) fn remember(&mut self, _: &Request, response: &Response) {
@@ -68,11 +80,38 @@ impl Explorer {
             9 => Request::Leases,
             10 => Request::HashKv { revision: self.number(rng) },
             _ => {
-                let asks = [("get", "nospace"), ("get", "corrupt"), ("get", "none")];
-                let (action, alarm) = asks[rng.random_range(0..asks.len())];
-                say::alarm(action, alarm, 0)
+                let alarm = ["nospace", "corrupt", "none"][rng.random_range(0..3)];
+                say::alarm("get", alarm, self.number(rng).cast_unsigned())
             }
         }
+    }
+
+    /// Raises an alarm of a member that is none, and ends it. Nobody can write in between, just as
+    /// if a member had run out of space. CORRUPT is left to the members: etcd answers whatever it
+    /// is asked with a loss of data then, which no role could tell from a real one.
+    pub(super) fn alarms(&self, rng: &mut ChaCha8Rng) -> [Request; 2] {
+        let nobody = [1, 7, u64::MAX, i64::MAX.cast_unsigned()][rng.random_range(0..4)];
+        [say::alarm("activate", "nospace", nobody), say::alarm("deactivate", "nospace", nobody)]
+    }
+
+    /// A watch, and the number it is to have on its stream.
+    pub(super) fn watch(&mut self, rng: &mut ChaCha8Rng) -> (WatchSpec, i64) {
+        let spec = WatchSpec {
+            key: self.key(rng),
+            end: self.end(rng),
+            start_revision: self.number(rng),
+            prev_kv: rng.random(),
+            progress_notify: rng.random(),
+            no_put: rng.random_ratio(1, 8),
+            no_delete: rng.random_ratio(1, 8),
+            fragment: rng.random(),
+        };
+        // A number of -1 stands for no watch in the answers.
+        let number = match self.number(rng) {
+            -1 => -2,
+            number => number,
+        };
+        (spec, number)
     }
 
     /// Of the class of numbers: zero, one, usual, negative, as large as can be.
@@ -103,13 +142,28 @@ impl Explorer {
     }
 
     fn end(&mut self, rng: &mut ChaCha8Rng) -> String {
-        match pick_weighted(&[10, 4, 2, 1, 1], rng) {
+        match pick_weighted(&[20, 8, 4, 2, 2, 1, 1], rng) {
             0 => String::new(),
             1 => self.usual_key(rng),
             2 => "\0".to_owned(),
             // Before any key of ours: an empty range.
             3 => "a".to_owned(),
+            4 => format!("{PREFIX}{}", "l".repeat(LONG)),
+            5 => "z".to_owned(),
             _ => "\u{10ffff}".to_owned(),
+        }
+    }
+
+    /// A value that nobody else writes, of each class but the empty one.
+    fn value(&mut self, rng: &mut ChaCha8Rng) -> String {
+        match pick_weighted(&[20, 1, 1, 1], rng) {
+            1 => match self.one_byte.pop() {
+                Some(byte) => char::from(byte).to_string(),
+                None => self.values.fresh(rng),
+            },
+            2 => format!("{}\u{7}\u{1f980}", self.values.tag()),
+            3 => self.values.of_len(LONG as u64),
+            _ => self.values.fresh(rng),
         }
     }
 
@@ -147,7 +201,7 @@ impl Explorer {
         // Refused if both are given.
         let value = match (ignore_value, rng.random_ratio(1, 4)) {
             (true, false) => String::new(),
-            _ => self.values.fresh(rng),
+            _ => self.value(rng),
         };
         Put {
             key: self.key(rng),
@@ -168,12 +222,16 @@ impl Explorer {
 
     fn txn(&mut self, depth: u32, rng: &mut ChaCha8Rng) -> Txn {
         let compare = (0..rng.random_range(0..3)).map(|_| self.compare(rng)).collect();
-        let mut then = self.steps(depth, rng);
-        let otherwise = self.steps(depth, rng);
-        if rng.random_ratio(1, 40) {
-            then = vec![Step::Range(say::get(PREFIX)); STEPS_TOO_MANY];
+        let mut txn =
+            Txn { compare, then: self.steps(depth, rng), otherwise: self.steps(depth, rng) };
+        if rng.random_ratio(1, 20) {
+            match rng.random_range(0..3) {
+                0 => txn.compare = vec![say::modified_at(PREFIX, 0); STEPS_TOO_MANY],
+                1 => txn.then = vec![Step::Range(say::get(PREFIX)); STEPS_TOO_MANY],
+                _ => txn.otherwise = vec![Step::Range(say::get(PREFIX)); STEPS_TOO_MANY],
+            }
         }
-        Txn { compare, then, otherwise }
+        txn
     }
 
     fn steps(&mut self, depth: u32, rng: &mut ChaCha8Rng) -> Vec<Step> {
@@ -197,11 +255,18 @@ impl Explorer {
             0 => Target::Version(number),
             1 => Target::Create(number),
             2 => Target::Mod(number),
-            3 => Target::Value(if rng.random() { String::new() } else { "5".to_owned() }),
+            3 => Target::Value(match rng.random_range(0..5) {
+                0 => String::new(),
+                1 => "5".to_owned(),
+                2 => "\u{1f980}\u{7}".to_owned(),
+                3 => "v".repeat(LONG),
+                _ => "wild".to_owned(),
+            }),
             _ => Target::Lease(self.lease_id(rng)),
         };
         let end = if rng.random_ratio(1, 3) { self.end(rng) } else { String::new() };
-        Compare { key: self.usual_key(rng), end, is: is[rng.random_range(0..4)], target }
+        let key = if rng.random_ratio(1, 4) { self.key(rng) } else { self.usual_key(rng) };
+        Compare { key, end, is: is[rng.random_range(0..4)], target }
     }
 
     fn grant(&mut self, rng: &mut ChaCha8Rng) -> Request {
@@ -223,12 +288,18 @@ impl Explorer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+    use crate::{
+        history::{Event, WatchStep, What},
+        workload::{Board, Part as _, coverage, maintenance::Maintenance},
+    };
 
     fn explorer() -> Explorer {
-        Explorer { values: Values::new(1, 20), revision: 90, lease: 7, immortal: 0 }
+        Explorer { revision: 90, lease: 7, ..Explorer::with(Values::new(1, 20), 1) }
     }
 
     /// Every key a request may write or delete.
@@ -264,6 +335,46 @@ mod tests {
             let odd = ["", "\0", "z"].contains(&key.as_str());
             assert!(own || odd && end.is_empty(), "{key:?} to {end:?}");
         }
+    }
+
+    #[test]
+    fn values_of_one_byte_are_written_once_by_one_explorer() {
+        let (mut seen, mut rng) = (BTreeSet::new(), ChaCha8Rng::seed_from_u64(3));
+        for client in 1..=8 {
+            let mut explorer = Explorer::with(Values::new(client, 20), client);
+            for _ in 0..400 {
+                let value = explorer.value(&mut rng);
+                assert!(seen.insert(value.clone()), "{value:?} comes twice");
+            }
+        }
+        assert_eq!(seen.iter().filter(|value| value.len() == 1).count(), ONE_BYTE.len());
+    }
+
+    #[test]
+    fn every_cell_can_be_sent_by_some_role() {
+        let (mut explorer, mut rng) = (explorer(), ChaCha8Rng::seed_from_u64(4));
+        let event = |what| Event { at: 0, client: 1, what };
+        let ask = |request| event(What::Invoke { op: 1, member: 0, request });
+        let mut history: Vec<Event> =
+            (0..20_000).map(|_| ask(explorer.request(&mut rng))).collect();
+        history.extend((0..20).flat_map(|_| explorer.alarms(&mut rng)).map(ask));
+        // What operators and those who hold leases ask for, and explorers leave to them.
+        let board = Board::default();
+        board.witness(50);
+        let mut operator = Maintenance::knowing(board, 50);
+        history.extend((0..3_000).map(|_| ask(operator.choose(&mut rng))));
+        let mut sent: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..2_000 {
+            let (spec, number) = explorer.watch(&mut rng);
+            sent.insert(coverage::of_watch_id(number));
+            let step = WatchStep::Open { spec };
+            history.push(event(What::Watch { watch: 1, member: 0, step }));
+        }
+        sent.extend(coverage::of(&history).into_keys());
+        sent.extend(super::super::RAW_CELLS.iter().map(|cell| (*cell).to_owned()));
+        sent.insert(coverage::PROGRESS_REQUEST.to_owned());
+        let dead: Vec<String> = coverage::cells().filter(|cell| !sent.contains(cell)).collect();
+        assert!(dead.is_empty(), "nobody sends {dead:?}");
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Book {
     /// A watch for `spec`.
     #[must_use]
     pub(crate) fn new(id: WatchId, spec: WatchSpec, trusts_bookmarks: bool) -> Self {
-        let (next, complete_to) = (spec.start_revision, (spec.start_revision - 1).max(0));
+        let (next, complete_to) =
+            (spec.start_revision, spec.start_revision.saturating_sub(1).max(0));
         Self { id, spec, trusts_bookmarks, next, complete_to }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     workload::{
         Board, Scribe,
         client::{MESSAGE_BYTES_MAX, connection, options},
-        translate,
+        coverage, translate,
     },
 };
 
@@ -130,6 +130,7 @@ impl Tail {
     /// Asks how far the server is; the answer, if any, is a step of each watch.
     pub(crate) fn ask_progress(&mut self) {
         if self.open.is_some() {
+            self.board.sent(coverage::PROGRESS_REQUEST);
             self.tell(RequestUnion::ProgressRequest(WatchProgressRequest {}));
         }
     }

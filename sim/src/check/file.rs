@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{Audit, Case, Rules};
-use crate::history::{self, Event, is_default};
+use crate::history::{self, Event, OpId, is_default};
 
 /// A case that owns what it is about.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct CaseFile {
     /// The class that must be found; empty: none, the history is legal.
     #[serde(default, skip_serializing_if = "is_default")]
     pub expect: String,
+    /// The operations that must be named with it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ops: Vec<OpId>,
     /// What happened, in a sentence.
     #[serde(default, skip_serializing_if = "is_default")]
     pub about: String,

@@ -137,6 +137,10 @@ fn every_history_of_the_corpus_gets_its_class() {
         let file = CaseFile::read(text.as_slice()).unwrap_or_else(|why| panic!("{name}: {why}"));
         let checked = check(&file.case());
         let first = checked.violations.first().map_or("", |one| one.class.as_str());
+        let ops = checked.violations.first().map_or(&[][..], |one| one.ops.as_slice());
+        if ops != file.ops {
+            wrong.push(format!("{name}: expected {:?}, named {ops:?}", file.ops));
+        }
         let of_name = name.split('-').next().expect("it has a beginning");
         let promised = if of_name == "legal" { "" } else { of_name };
         if first != file.expect || promised != file.expect || checked.undecided.is_some() {

@@ -3,7 +3,7 @@
 //! Modules in reading order:
 //! - [`world`]: what a node's disk, network, clocks and chance are;
 //! - [`fingerprint`]: one hash over everything that happened in a run;
-//! - [`history`]: what clients did and saw; [`check`]: whether etcd allows that;
+//! - [`history`]: what clients did and saw; [`check`]: whether etcd allows that; `edn`: a syntax;
 //! - `run`: one simulation in this process; `sysint`: what that needs of libc;
 //! - [`plan`]: scenario files, and what a seed makes of them; [`rules`]: what a checker may assume
 //!   of that;
@@ -27,6 +27,7 @@ pub mod bugbank;
 pub mod bundle;
 pub mod check;
 pub mod consensus;
+pub(crate) mod edn;
 pub mod errors;
 pub mod figures;
 pub mod fingerprint;

@@ -112,7 +112,14 @@ pub const OF_RUNS: &[&str] = &[
 ];
 
 /// What is found in histories of other products.
-pub const OF_OTHERS: &[&str] = &["wgl.impossible"];
+pub const OF_OTHERS: &[&str] = &[
+    "append.aborted",
+    "append.cycle",
+    "append.internal",
+    "append.order",
+    "append.phantom",
+    "wgl.impossible",
+];
 
 /// Every class that a run can end with.
 pub fn all() -> impl Iterator<Item = &'static str> {

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{bundle::judge::judge, check::import, out, report::Verdict};
+use crate::{
+    bundle::judge::judge,
+    check::import::{self, Imported},
+    out,
+    report::Verdict,
+};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -27,7 +32,10 @@ pub(super) fn command(args: &CheckArgs) -> Result<u8, String> {
     }
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| at(&error))?;
-    let checked = import::check_text(&text).map_err(|error| at(&error))?;
+    let Imported { checked, is_bare } = import::check_text(&text).map_err(|error| at(&error))?;
+    if is_bare {
+        out::line("judged without an audit, as of one member with a true clock");
+    }
     for violation in &checked.violations {
         out::line(violation);
     }

@@ -10,7 +10,7 @@
 //!
 //! - [`request`]: what is asked, and with what it is answered;
 //! - [`watch`]: the life of a watch;
-//! - `file`: JSON lines, in and out; `edn`: Jepsen's form, out;
+//! - `file`: JSON lines, `edn`: Jepsen's form, in and out;
 //! - `recorder`: collects while a simulation runs.
 
 mod edn;
@@ -22,6 +22,7 @@ pub mod watch;
 use serde::{Deserialize, Serialize};
 
 pub use edn::write_edn;
+pub(crate) use edn::{is_ours, read_edn};
 pub use file::{read, write};
 pub use recorder::Recorder;
 pub use request::{Body, Request, Response};

@@ -1,181 +1,170 @@
-//! Histories of other products: registers and key-value stores, in Jepsen's forms.
+//! Histories of other products, in Jepsen's forms.
 //!
-//! They carry no revisions, so they are searched ([`wgl`](super::wgl)), a key at a time. Two forms
-//! are read: a map of EDN a line (`{:process 0, :type :invoke, :f :append, :key "0", :value "x"}`,
-//! or with `[key value]` as the value), and the lines of Jepsen's log
-//! (`INFO  jepsen.util - 0 :invoke :write 3`). The order of lines is the order of time.
+//! Three forms are read: maps of EDN one after the other (`{:process 0, :type :invoke, :f :append,
+//! :key "0", :value "x"}`, or with `[key value]` as the value), the same in one vector, tagged or
+//! not; and the lines of Jepsen's log (`INFO  jepsen.util - 0 :invoke :write 3`). The order of
+//! operations is the order of time; who is no number (`:nemesis`) says nothing.
 //!
-//! Functions: `read`, `write` and `cas` of a register, `get`, `put` and `append` of a string.
-//! `:fail` means that it did not happen, except that a failed `cas` has seen another value; a
-//! failed read says nothing. `:info` means that nobody knows.
+//! - `register`: `read`, `write` and `cas` of registers, `get`, `put` and `append` of strings;
+//! - `append`: transactions that append to lists and read them; `graph`: what comes before what.
+//!
+//! What cannot be judged is an error with its line, never a pass: transactions of registers,
+//! versioned registers, sets, queues, counters.
 
-mod edn;
+mod append;
+mod graph;
+mod register;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use super::{Checked, Violation, wgl::Verdict};
+use crate::edn::{self, Edn};
 
-use super::wgl::{self, Spec, Timed, Verdict};
-use edn::Edn;
+/// What begins the text of each of the log's lines that we read.
+const LOG: &str = "jepsen.util - ";
 
-/// A call of a register or of a string, with its outcome; `None`: nobody knows.
-#[derive(Clone, Debug)]
-enum Call {
-    Read(Option<Edn>),
-    Write(Edn),
-    Cas(Edn, Edn, Option<bool>),
-    Append(String),
+/// What kind of event a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Invoke,
+    Ok,
+    /// It did not happen.
+    Fail,
+    /// Nobody knows.
+    Info,
 }
 
-/// One key, a register or a string: both are read and written as a whole.
-struct Register {
-    first: Edn,
-}
-
-impl Spec for Register {
-    type State = Edn;
-    type Call = Call;
-
-    fn init(&self) -> Edn {
-        self.first.clone()
-    }
-
-    fn step(&self, state: &Edn, call: &Call) -> Option<Edn> {
-        match call {
-            Call::Read(None) => Some(state.clone()),
-            Call::Read(Some(value)) => (value == state).then(|| state.clone()),
-            Call::Write(value) => Some(value.clone()),
-            Call::Cas(from, to, outcome) => {
-                let matches = from == state;
-                let is_possible = outcome.is_none_or(|done| done == matches);
-                let next = if matches { to } else { state };
-                is_possible.then(|| next.clone())
-            }
-            Call::Append(more) => match state {
-                Edn::Text(text) => Some(Edn::Text(format!("{text}{more}"))),
-                _ => None,
-            },
-        }
-    }
-}
-
-/// A line: who, what kind of event, which function, on what key, with what.
+/// An event: which line, who, what kind, which function, on what key, with what.
+#[derive(Debug)]
 struct Line {
+    number: u64,
     process: Edn,
-    kind: String,
+    kind: Kind,
     function: String,
-    key: Edn,
+    key: Option<Edn>,
     value: Edn,
 }
 
-/// Parses and searches a history, with at most `budget` steps.
+/// Whether this is a log, and not EDN.
+pub(super) fn is_log(text: &str) -> bool {
+    text.contains(LOG)
+}
+
+/// Judges a log; a search takes at most `budget` steps.
 ///
 /// # Errors
-/// The text is in none of the forms, or makes no sense; with the line.
-pub fn check(text: &str, budget: u64) -> Result<Verdict, String> {
-    let mut keys: BTreeMap<Edn, Vec<Timed<Call>>> = BTreeMap::new();
-    let mut open: BTreeMap<Edn, (Edn, usize)> = BTreeMap::new();
-    let mut is_text = false;
-    for (number, line) in (1_u64..).zip(text.lines()) {
-        let wrong = |why: String| format!("line {number}: {why}");
-        let Some(line) = parse(line).map_err(wrong)? else { continue };
-        is_text |= matches!(line.function.as_str(), "get" | "put" | "append");
-        if line.kind == "invoke" {
-            let call = call_of(&line).map_err(wrong)?;
-            let calls = keys.entry(line.key.clone()).or_default();
-            open.insert(line.process, (line.key, calls.len()));
-            calls.push(Timed { invoked: number, returned: u64::MAX, call });
-            continue;
-        }
-        let (key, index) = open
-            .remove(&line.process)
-            .ok_or_else(|| wrong("the process has nothing open".to_owned()))?;
-        let timed = keys.get_mut(&key).and_then(|calls| calls.get_mut(index));
-        let timed = timed.ok_or_else(|| wrong("the key changed".to_owned()))?;
-        end(timed, &line, number);
-    }
-    let first = if is_text { Edn::Text(String::new()) } else { Edn::Nil };
-    let is_told =
-        |timed: &Timed<Call>| timed.returned != u64::MAX || !matches!(timed.call, Call::Read(_));
-    let dropped = |timed: &Timed<Call>| timed.invoked == u64::MAX;
-    let parts: Vec<Vec<Timed<Call>>> = keys
-        .into_values()
-        .map(|calls| calls.into_iter().filter(|one| is_told(one) && !dropped(one)).collect())
-        .collect();
-    Ok(wgl::check(&Register { first }, &parts, budget))
+/// It is none, or cannot be judged; with the line.
+pub(super) fn check_log(text: &str, budget: u64) -> Result<Checked, String> {
+    judge(&of_log(text)?, budget)
 }
 
-fn call_of(line: &Line) -> Result<Call, String> {
-    match (line.function.as_str(), &line.value) {
-        ("read" | "get", _) => Ok(Call::Read(None)),
-        ("write" | "put", value) => Ok(Call::Write(value.clone())),
-        ("append", Edn::Text(more)) => Ok(Call::Append(more.clone())),
-        ("cas", Edn::List(pair)) if pair.len() == 2 => {
-            Ok(Call::Cas(pair[0].clone(), pair[1].clone(), None))
-        }
-        (other, value) => Err(format!("no such function: {other} {value:?}")),
-    }
+/// Judges values of EDN, each with its line.
+///
+/// # Errors
+/// They are no history, or cannot be judged; with the line.
+pub(super) fn check_items(items: &[(u64, Edn)], budget: u64) -> Result<Checked, String> {
+    judge(&of_items(items)?, budget)
 }
 
-fn end(timed: &mut Timed<Call>, line: &Line, at: u64) {
-    match (line.kind.as_str(), &mut timed.call) {
-        ("ok", call) => {
-            timed.returned = at;
-            match call {
-                Call::Read(value) => *value = Some(line.value.clone()),
-                Call::Cas(_, _, outcome) => *outcome = Some(true),
-                Call::Write(_) | Call::Append(_) => {}
-            }
-        }
-        ("fail", Call::Cas(_, _, outcome)) => {
-            timed.returned = at;
-            *outcome = Some(false);
-        }
-        // It did not happen.
-        ("fail", _) => timed.invoked = u64::MAX,
-        _ => {}
+fn judge(lines: &[Line], budget: u64) -> Result<Checked, String> {
+    let Some(first) = lines.first() else { return Err("there is no operation in it".to_owned()) };
+    let is_txn = |line: &Line| line.function == "txn";
+    if let Some(other) = lines.iter().find(|line| is_txn(line) != is_txn(first)) {
+        let (number, function) = (other.number, &other.function);
+        return Err(format!("line {number}: transactions and :{function} in one history"));
     }
+    if is_txn(first) {
+        let violations = append::check(&append::txns(lines)?)?;
+        return Ok(Checked { violations, undecided: None });
+    }
+    let mut checked = Checked::default();
+    match register::check(lines, budget)? {
+        Verdict::Linearizable => {}
+        Verdict::Impossible => {
+            let story = "no order of the operations explains what was read";
+            checked.violations.push(Violation::new("wgl.impossible", &[], story));
+        }
+        Verdict::Undecided => checked.undecided = Some(format!("no answer after {budget} steps")),
+    }
+    Ok(checked)
 }
 
-/// A line in either form; `None` for one that says nothing of an operation.
-fn parse(line: &str) -> Result<Option<Line>, String> {
-    let line = line.trim();
-    if let Some((_, rest)) = line.split_once("jepsen.util - ") {
-        return Ok(parse_log(rest));
-    }
-    if !line.starts_with('{') {
-        return if line.is_empty() || line.starts_with(';') {
-            Ok(None)
-        } else {
-            Err("neither EDN nor a line of Jepsen's log".to_owned())
-        };
-    }
-    let Edn::Map(fields) = edn::parse(line)? else { return Err("not a map".to_owned()) };
-    let word = |name: &str| match fields.get(&Edn::word(name)) {
+fn of_items(items: &[(u64, Edn)]) -> Result<Vec<Line>, String> {
+    let line = |(number, item): &(u64, Edn)| match of_item(*number, item) {
+        Ok(line) => line.map(Ok),
+        Err(why) => Some(Err(format!("line {number}: {why}"))),
+    };
+    items.iter().filter_map(line).collect()
+}
+
+/// An event of EDN; nothing for one that is not of a client.
+fn of_item(number: u64, item: &Edn) -> Result<Option<Line>, String> {
+    let Edn::Map(_) = item else {
+        return Err("neither a map of EDN nor a line of Jepsen's log".to_owned());
+    };
+    let Some(process @ Edn::Number(_)) = item.field("process") else { return Ok(None) };
+    let word = |name: &str| match item.field(name) {
         Some(Edn::Word(word)) => Ok(word.clone()),
         other => Err(format!(":{name} is {other:?}")),
     };
-    let field = |name: &str| fields.get(&Edn::word(name)).cloned();
-    let process = field("process").unwrap_or(Edn::Nil);
-    if !matches!(process, Edn::Number(_)) {
-        return Ok(None);
-    }
-    let (key, value) = match (field("key"), field("value").unwrap_or(Edn::Nil)) {
-        (Some(key), value) => (key, value),
-        (None, Edn::List(pair)) if pair.len() == 2 && word("f")? != "cas" => {
-            (pair[0].clone(), pair[1].clone())
-        }
-        (None, value) => (Edn::Nil, value),
+    let (kind, function) = (kind(&word("type")?)?, word("f")?);
+    let value = item.field("value").cloned().unwrap_or(Edn::Nil);
+    let (key, value) = match (item.field("key"), value) {
+        (Some(key), value) => (Some(key.clone()), value),
+        (None, value) => of_key(&function, value),
     };
-    Ok(Some(Line { process, kind: word("type")?, function: word("f")?, key, value }))
+    Ok(Some(Line { number, process: process.clone(), kind, function, key, value }))
 }
 
-/// `0<tab>:invoke<tab>:write<tab>3`; the log has other lines, of the tool's own.
-fn parse_log(rest: &str) -> Option<Line> {
-    let mut fields = rest.splitn(4, '\t').map(str::trim);
-    let process = Edn::Number(fields.next()?.parse().ok()?);
-    let kind = fields.next()?.strip_prefix(':')?.to_owned();
-    let function = fields.next()?.strip_prefix(':')?.to_owned();
-    let value = edn::parse(fields.next()?).ok()?;
-    Some(Line { process, kind, function, key: Edn::Nil, value })
+/// `[key value]` taken apart. A swap's value is a pair itself, transactions name keys inside.
+fn of_key(function: &str, value: Edn) -> (Option<Edn>, Edn) {
+    match value {
+        Edn::List(mut pair) if pair.len() == 2 && function != "txn" => {
+            let is_swap = matches!(&pair[1], Edn::List(swap) if swap.len() == 2);
+            if function == "cas" && !is_swap {
+                return (None, Edn::List(pair));
+            }
+            (Some(pair.swap_remove(0)), pair.swap_remove(0))
+        }
+        value => (None, value),
+    }
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    Ok(match word {
+        "invoke" => Kind::Invoke,
+        "ok" => Kind::Ok,
+        "fail" => Kind::Fail,
+        "info" => Kind::Info,
+        other => return Err(format!("there is no :type :{other}")),
+    })
+}
+
+fn of_log(text: &str) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for (number, line) in (1_u64..).zip(text.lines()) {
+        match line.split_once(LOG) {
+            Some((_, rest)) => lines.extend(of_log_line(number, rest)),
+            None if line.trim().is_empty() || line.trim().starts_with(';') => {}
+            None => return Err(format!("line {number}: not a line of Jepsen's log")),
+        }
+    }
+    Ok(lines)
+}
+
+/// `0 :invoke :write 3`, with tabs or spaces; the log has other lines, of the tool's own.
+fn of_log_line(number: u64, rest: &str) -> Option<Line> {
+    let (process, rest) = word(rest)?;
+    let (kind_of, rest) = word(rest)?;
+    let (function, value) = word(rest)?;
+    let process = Edn::Number(process.parse().ok()?);
+    let kind = kind(kind_of.strip_prefix(':')?).ok()?;
+    let function = function.strip_prefix(':')?.to_owned();
+    let value = edn::parse(value).ok()?;
+    Some(Line { number, process, kind, function, key: None, value })
+}
+
+/// The first word, and the rest.
+fn word(text: &str) -> Option<(&str, &str)> {
+    text.trim_start().split_once(char::is_whitespace)
 }

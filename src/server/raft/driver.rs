@@ -483,7 +483,11 @@ impl Driver {
 
     fn publish_progress(&self) {
         let was_leader = self.progress.leader() == self.node.id();
-        probe::hit_if(self.node.is_leader() && !was_leader, Probe::RaftElected);
+        if self.node.is_leader() && !was_leader {
+            probe::hit(Probe::RaftElected);
+            // Its disk may stand still before the first tick.
+            self.progress.set_successors(self.node.successors());
+        }
         self.progress.set_last_index(self.node.log().last());
         self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());
         self.progress.set_leads_alone(self.node.leads_alone());

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Change, Event, request::Pair};
+use crate::history::{
+    Change, Event,
+    request::{Alarm, Pair},
+};
 
 /// A run, as seen from outside.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,27 @@ pub struct Audit {
     pub leases: Vec<AuditedLease>,
     /// The hash of the keys at `revision`, of each member.
     pub hashes: Vec<u32>,
+    /// What each member says of leases and alarms, which are not among the keys that are hashed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<View>,
+}
+
+/// What one member says of what is not a key, in the end.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct View {
+    /// Every lease, by id. How long each still lives is not compared: only a leader knows.
+    #[serde(default)]
+    pub leases: Vec<AuditedLease>,
+    /// Every alarm, by member and name.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+}
+
+impl View {
+    /// Ids, seconds granted and keys of all leases: what every member has of them.
+    pub fn lasting(&self) -> impl Iterator<Item = (i64, i64, &[String])> {
+        self.leases.iter().map(|lease| (lease.id, lease.granted, lease.keys.as_slice()))
+    }
 }
 
 /// A lease, in the end.

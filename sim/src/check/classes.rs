@@ -5,6 +5,7 @@
 
 /// What [`check`](super::check) finds in a history, with its audit or without.
 pub const OF_HISTORIES: &[&str] = &[
+    "alarm.members",
     "answers.accepted",
     "answers.kind",
     "answers.refused",
@@ -24,6 +25,7 @@ pub const OF_HISTORIES: &[&str] = &[
     "lease.keys",
     "lease.keys_left",
     "lease.late",
+    "lease.members",
     "lease.partial",
     "lease.stretched",
     "lease.ttl",

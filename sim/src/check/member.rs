@@ -6,7 +6,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    case::Audit,
+    case::{Audit, View},
     ops::{Op, Parts},
     told::Told,
 };
@@ -146,6 +146,27 @@ impl Member {
                     format!("member {id} says {revision} after it had said {before}")
                 });
             }
+        }
+    }
+}
+
+/// Members that have applied the same log have the same leases, with the same keys, and the same
+/// alarms: what hashes of the keys do not cover.
+pub(super) fn check_views(audit: &Audit, told: &mut Told) {
+    let Some((first, rest)) = audit.views.split_first() else { return };
+    for (number, other) in (1..).zip(rest) {
+        if !first.lasting().eq(other.lasting()) {
+            told.tell("lease.members", &[], || {
+                let of = |view: &View| view.lasting().map(|it| format!("{it:?}")).collect();
+                let (here, there): (Vec<String>, Vec<String>) = (of(first), of(other));
+                format!("member 0 has the leases {here:?}, member {number} {there:?}")
+            });
+        }
+        if first.alarms != other.alarms {
+            told.tell("alarm.members", &[], || {
+                let (here, there) = (&first.alarms, &other.alarms);
+                format!("member 0 has the alarms {here:?}, member {number} {there:?}")
+            });
         }
     }
 }

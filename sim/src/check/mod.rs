@@ -53,7 +53,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use case::{Audit, AuditedLease, Case, Rules};
+pub use case::{Audit, AuditedLease, Case, Rules, View};
 
 use crate::history::OpId;
 use compaction::Compactions;
@@ -121,6 +121,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     refusal::check(case.rules, &parts, (&bounds, &timeline), &mut told);
     member::check(&parts, &mut told);
     member::check_hashes(case.audit, &parts, &mut told);
+    member::check_views(case.audit, &mut told);
     watch::check(&parts, &timeline, &compactions, &mut told);
     let against = lease::Against { case, parts: &parts, bounds: &bounds, timeline: &timeline };
     lease::check(&against, &mut told);

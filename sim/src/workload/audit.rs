@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use reseed_proto::etcdserverpb::{
-    HashKvRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, Member, MemberListRequest,
-    RangeRequest, WatchRequest, WatchResponse, cluster_client::ClusterClient, kv_client::KvClient,
-    lease_client::LeaseClient, maintenance_client::MaintenanceClient, watch_client::WatchClient,
-    watch_request::RequestUnion,
+    AlarmRequest, HashKvRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest, Member,
+    MemberListRequest, RangeRequest, WatchRequest, WatchResponse, cluster_client::ClusterClient,
+    kv_client::KvClient, lease_client::LeaseClient, maintenance_client::MaintenanceClient,
+    watch_client::WatchClient, watch_request::RequestUnion,
 };
 use reseed_rt::clock;
 use tonic::{Status, Streaming, transport::Channel};
@@ -18,7 +18,7 @@ use super::{
     translate,
 };
 use crate::{
-    check::case::{Audit, AuditedLease},
+    check::case::{Audit, AuditedLease, View},
     history::{
         Change, Response, WatchSpec,
         request::{Body, Pair},
@@ -29,6 +29,8 @@ use crate::{
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 /// Between two attempts, while the store is not quiet yet.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Attempts after which members that differ are believed to, and not to be on their way.
+const DIFFERENT_MAX: u32 = 4;
 /// A lease with more to live than this will not end before the run does.
 const SOON_SECS: i64 = 600;
 
@@ -45,8 +47,14 @@ impl Auditor {
     /// Looks at everything, again and again until it works and nothing changes meanwhile. Callers
     /// bound this: a healed store that cannot be read is a violation of its own.
     pub async fn audit(&self) -> Audit {
+        let mut different = 0;
         loop {
             match self.attempt().await {
+                // What is still under way makes them differ too, but not again and again.
+                Ok(audit) if differ(&audit.views) && different < DIFFERENT_MAX => {
+                    different += 1;
+                    clock::sleep(PAUSE).await;
+                }
                 Ok(audit) => return audit,
                 Err(status) => {
                     tracing::debug!(%status, "the audit has to wait");
@@ -116,12 +124,46 @@ impl Auditor {
             let Body::Hash { hash, .. } = answer.body else { continue };
             hashes.push(hash);
         }
+        let mut views = Vec::new();
+        for member in 0..self.members {
+            views.push(view(&connection(member, options())).await?);
+        }
         // Did anything happen meanwhile? Unknown requests may still have been on their way.
         if read_all(&channel).await?.0 != revision {
             return Err(Status::aborted("the store is not quiet yet"));
         }
-        Ok(Audit { at, changes, changes_from, state, revision, compact_revision, leases, hashes })
+        Ok(Audit {
+            at,
+            changes,
+            changes_from,
+            state,
+            revision,
+            compact_revision,
+            leases,
+            hashes,
+            views,
+        })
     }
+}
+
+fn differ(views: &[View]) -> bool {
+    let Some((first, rest)) = views.split_first() else { return false };
+    rest.iter().any(|other| !first.lasting().eq(other.lasting()) || first.alarms != other.alarms)
+}
+
+/// What the member has of leases and alarms, once it has applied all that is committed by now.
+async fn view(channel: &Channel) -> Result<View, Status> {
+    let mut kv = KvClient::new(channel.clone());
+    let key = translate::bytes(translate::EVERYTHING.0);
+    timely(kv.range(RangeRequest { key, ..RangeRequest::default() })).await?;
+    let leases = leases(channel).await?;
+    let mut maintenance = MaintenanceClient::new(channel.clone());
+    let listed = timely(maintenance.alarm(AlarmRequest::default())).await?;
+    let Body::Alarms { mut alarms } = translate::alarms(&listed).body else {
+        return Err(Status::internal("no alarms"));
+    };
+    alarms.sort_by(|a, b| (a.member, &a.alarm).cmp(&(b.member, &b.alarm)));
+    Ok(View { leases, alarms })
 }
 
 /// A member without what it tells of itself when it starts.

@@ -18,8 +18,11 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest lease that ends by itself is not longer than this, in seconds, whatever the plan.
 const LEASE_SECS: u64 = 10;
-/// No run fills a store of this size: with this quota, or none, every write is due.
+/// No run fills a store of this size. With a smaller quota there must be room first.
 const ROOMY_BYTES: u64 = 1 << 30;
+
+/// So often it is hoped that there is room without what fillers wrote; then all keys have to go.
+const FILLED_ATTEMPTS: u32 = 4;
 
 /// What became of the run after its load.
 #[derive(Debug, Default)]
@@ -56,13 +59,12 @@ pub(super) async fn settle(cast: &Cast, crowd: &Crowd) -> Settled {
         settled.late("live.stuck", format!("no answer to a read within {HEALED_MAX:?}"));
         return settled;
     }
-    if crowd.plan().knobs.quota_backend_bytes.is_none_or(|quota| quota >= ROOMY_BYTES) {
-        for member in 0..desk.members {
-            let prober = machine.spawn(write_once(desk.clone(), member));
-            if time::timeout(HEALED_MAX, prober).await.is_err() {
-                let story = format!("no write succeeds at member {member} within {HEALED_MAX:?}");
-                settled.late("live.write", story);
-            }
+    let is_roomy = crowd.plan().knobs.quota_backend_bytes.is_none_or(|quota| quota >= ROOMY_BYTES);
+    for member in 0..desk.members {
+        let prober = machine.spawn(write_once(desk.clone(), member, is_roomy));
+        if time::timeout(HEALED_MAX, prober).await.is_err() {
+            let story = format!("no write succeeds at member {member} within {HEALED_MAX:?}");
+            settled.late("live.write", story);
         }
     }
     let roster = Auditor { scribe: desk.scribe.clone(), members: desk.members };
@@ -112,8 +114,9 @@ async fn audit(
     }
 }
 
-/// Writes at a member until one write is answered; ends an alarm, should one be left.
-async fn write_once(desk: Desk, member: u32) {
+/// Writes at a member until one write is answered; ends an alarm, should one be left, after making
+/// room, should that be scarce.
+async fn write_once(desk: Desk, member: u32, is_roomy: bool) {
     for attempt in 0.. {
         let client = Client::new(desk.scribe.clone(), desk.members, desk.load.answer_max);
         // One that is not answered goes elsewhere.
@@ -122,6 +125,10 @@ async fn write_once(desk: Desk, member: u32) {
         let put = Put { key: "healed".to_owned(), value, ..Put::default() };
         if let Answer::Ok(_) = client.ask(Request::Put(put)).await {
             return;
+        }
+        if !is_roomy {
+            let all = attempt >= FILLED_ATTEMPTS;
+            client.make_room(desk.board.witnessed(), all).await;
         }
         client.lift_alarms().await;
         time::sleep(LOOK).await;

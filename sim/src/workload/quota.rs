@@ -9,10 +9,15 @@ use super::{
     Answer, Client, Desk, say,
     values::{Keys, Values},
 };
-use crate::history::{Body, Request, request::Alarm};
+use crate::history::{
+    Body, Request,
+    request::{Alarm, Delete},
+};
 
 /// Values as large as this fill quickly.
 const FILL_BYTES: u64 = 24_000;
+/// Under which everything is that fills.
+pub(super) const FILLED: &str = "fill/";
 /// What the alarm is called.
 const NOSPACE: &str = "nospace";
 /// The end of etcd's refusal.
@@ -30,13 +35,20 @@ struct Filler {
 
 /// Fills and empties until the load is over, and leaves the store usable.
 pub(super) async fn run(mut desk: Desk) {
-    let mut filler = Filler { values: desk.values(), keys: desk.keys("fill/") };
+    let mut filler = Filler { values: desk.values(), keys: desk.keys(FILLED) };
     let mut client = desk.client();
     while desk.board.is_loading() {
         filler.fill(&mut desk, &mut client).await;
         filler.make_room(&mut desk, &mut client).await;
         clock::sleep(PAUSE).await;
     }
+}
+
+/// Deletes, compacts up to `seen`, and defragments. Nothing of that needs space.
+pub(super) async fn make_room(client: &mut Client, delete: Delete, seen: i64) {
+    client.ask(delete.into()).await;
+    client.ask(Request::Compact { revision: seen.max(1), physical: true }).await;
+    client.ask(Request::Defragment).await;
 }
 
 /// Ends the alarms there are, each by its member: nothing can be written as long as one is raised.
@@ -68,8 +80,7 @@ impl Filler {
     /// Deletes, compacts up to where the witness has seen, defragments, and ends the alarm.
     async fn make_room(&mut self, desk: &mut Desk, client: &mut Client) {
         let prefix = say::list(self.keys.prefix());
-        let all =
-            crate::history::request::Delete { key: prefix.key, end: prefix.end, prev_kv: false };
+        let all = Delete { key: prefix.key, end: prefix.end, prev_kv: false };
         client.ask(all.into()).await;
         clock::sleep(PAUSE).await;
         let revision = desk.board.witnessed().max(1);

@@ -16,8 +16,8 @@ use reseed_rt::{
 use tonic::{Status, transport::Channel};
 
 use self::renewals::Renewals;
-use super::{Scribe, quota, refusal};
-use crate::history::{Request, Response, What};
+use super::{Scribe, quota, refusal, say, translate};
+use crate::history::{Request, Response, What, request::Delete};
 
 /// Answers may hold the whole history.
 pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -139,6 +139,17 @@ impl Client {
         };
         self.scribe.note(what);
         answer
+    }
+
+    /// Makes room at the member it asks: deletes what fillers wrote, or `all` keys, forgets what
+    /// was before `seen`, and makes the file small.
+    pub async fn make_room(&mut self, seen: i64, all: bool) {
+        let of_fillers = say::list(quota::FILLED);
+        let (key, end) = match all {
+            true => (translate::EVERYTHING.0.to_owned(), translate::EVERYTHING.1.to_owned()),
+            false => (of_fillers.key, of_fillers.end),
+        };
+        quota::make_room(self, Delete { key, end, prev_kv: false }, seen).await;
     }
 
     /// Ends all alarms, should there be any.

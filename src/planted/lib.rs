@@ -139,7 +139,7 @@ catalogue! {
     InstallUnmarked: "snapshot", None, "Installs a snapshot without telling the log.";
     InstallForgetsTerm: "snapshot", None, "Forgets the term of an installed snapshot.";
     InstallKeepsLeases: "snapshot", None, "Keeps the lease deadlines of the replaced state.";
-    WokenLeaderTrusted: "lease", Some(15247), "Trusts its first tick after it stood still.";
+    RenewedUnasked: "lease", Some(15247), "Renews without asking whether it still leads.";
     SnapshotForgottenEarly: "snapshot", Some(18055), "Removes a snapshot before it is installed.";
     SnapshotIndexStale: "snapshot", Some(13922), "Says that a snapshot is older than it is.";
     SnapshotLacksLeases: "snapshot", None, "Leaves leases out of snapshots.";

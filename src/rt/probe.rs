@@ -73,7 +73,6 @@ probes! {
     RaftLeaderGone: "raft.leader_gone", "Nobody listened where the leader had: time ran faster.";
     RaftConflict: "raft.conflict", "Entries of a deposed leader were replaced.";
     ReadAskedAgain: "read.asked_again", "A read round was not answered and was asked for again.";
-    LeaseDoubted: "lease.doubted", "A lease was not here, and perhaps only not here yet.";
     SnapshotInstalled: "snapshot.installed", "Another member's state took the place of this one's.";
     SnapshotResumed: "snapshot.resumed", "A snapshot that had broken off was sent on.";
     InstallFinished: "snapshot.install_finished", "A boot finished an installation.";

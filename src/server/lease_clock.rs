@@ -230,17 +230,12 @@ impl LeaseClock {
         self.inner.expiry.lock().ids_by_deadline()
     }
 
-    /// A lease that is not here may have been granted all the same: another member has applied it,
-    /// and answered, and this one has not. Only who has everything that was committed when it was
-    /// asked may say that there is none.
     async fn renew(&self, id: LeaseId) -> Result<Option<i64>, Error> {
-        let mut has_everything = false;
         loop {
             // Registered before looking, so that no change falls in between.
             let mut changed = std::pin::pin!(self.inner.changed.notified());
             changed.as_mut().enable();
-            self.sure_to_lead().await?;
-            self.catch_up().await;
+            self.ensure_leading().await?;
             let (renewal, term) = self.renew_here(id);
             match renewal {
                 Renewal::Renewed { ttl_secs, reset } => {
@@ -254,14 +249,7 @@ impl LeaseClock {
                     self.inner.member.metrics.lease_renewed.inc();
                     return Ok(Some(ttl_secs));
                 }
-                Renewal::NotFound if has_everything || planted::on(Bug::LaggardDeniesLease) => {
-                    return Ok(None);
-                }
-                Renewal::NotFound => {
-                    probe::hit(Probe::LeaseDoubted);
-                    self.inner.log.confirm().await?;
-                    has_everything = true;
-                }
+                Renewal::NotFound => return Ok(None),
                 Renewal::NotPrimary if planted::on(Bug::RenewedByFollower) => {
                     return Ok(self.known_time_left(id).map(|left| left.ttl_secs));
                 }
@@ -273,13 +261,24 @@ impl LeaseClock {
         }
     }
 
-    /// Returns once all is applied here that was committed at the call: another member may have
-    /// applied, and answered, a revocation that is still on its way to this one's clock.
-    async fn catch_up(&self) {
-        let progress = &self.inner.member.progress;
-        if progress.leader() == self.inner.member.id && !planted::on(Bug::LaggardDeniesLease) {
+    /// Returns once a quorum has said, after the call, that this member leads, and everything is
+    /// applied here that was committed before. One that is cut off hears nothing of the next
+    /// leader, which may have revoked what is renewed here (etcd's `ensureLeadership`); one that
+    /// lags would renew what was revoked, and deny what was granted.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`] if another leads or nobody does; those of the log.
+    async fn ensure_leading(&self) -> Result<(), Error> {
+        let Member { id, progress, .. } = &self.inner.member;
+        if planted::on(Bug::RenewedUnasked) {
             progress.wait_applied(progress.committed()).await;
+        } else if !planted::on(Bug::LaggardDeniesLease) && !planted::on(Bug::RenewedByFollower) {
+            self.inner.log.confirm().await?;
+            if progress.leader() != *id {
+                return Err(Error::NotLeader);
+            }
         }
+        Ok(())
     }
 
     /// Renews, if this member leads in the term in which its clock began to decide; which one.

@@ -196,10 +196,11 @@ fn deadlines_run_only_on_the_leader_and_after_its_log_is_applied() {
     let progress = Arc::clone(&member.progress);
     let clock = LeaseClock::over(log, member, [lease(1, 100)]);
     lead(&clock);
-    let mut renewal = pin!(clock.renew(LeaseId(1)));
-    assert_eq!(polled!(renewal), None);
+    assert_eq!(now_ready(clock.renew(LeaseId(1))), Some(Err(Error::NotLeader)));
     progress.set_last_index(3);
     progress.set_raft(2, 7, 3);
+    let mut renewal = pin!(clock.renew(LeaseId(1)));
+    assert_eq!(polled!(renewal), None);
     runtime().block_on(async {
         let mut following = pin!(clock.follow_leadership());
         assert_eq!(polled!(following), None);
@@ -235,17 +236,22 @@ fn a_lease_is_denied_only_by_who_has_applied_everything() {
 }
 
 #[test]
-fn a_renewal_waits_until_what_is_committed_is_applied() {
-    let (clock, _log) = clock_with(&[lease(1, 100)]);
+fn a_renewal_waits_until_a_quorum_says_that_this_member_leads() {
+    let (clock, log) = clock_with(&[lease(1, 100), lease(2, 100)]);
     lead(&clock);
-    let progress = Arc::clone(&clock.inner.member.progress);
-    // Another member has applied a revocation, and answered; this one has only committed it.
-    progress.set_raft(1, 7, 2);
+    log.is_behind.store(true, Ordering::Relaxed);
     let mut renewal = pin!(clock.renew(LeaseId(1)));
     assert_eq!(polled!(renewal), None);
+    // Another member has applied a revocation, and answered; this one does only now.
     clock.on_effect(&Effect::LeaseRevoked { id: LeaseId(1) });
-    progress.set_applied(2);
+    log.caught_up.notify_one();
     assert_eq!(polled!(renewal), Some(Ok(None)));
+    let mut renewal = pin!(clock.renew(LeaseId(2)));
+    assert_eq!(polled!(renewal), None);
+    // It was cut off: another leads.
+    clock.inner.member.progress.set_raft(2, 8, 1);
+    log.caught_up.notify_one();
+    assert_eq!(polled!(renewal), Some(Err(Error::NotLeader)));
 }
 
 #[test]

@@ -103,7 +103,11 @@ impl Leader {
         let answered = clock::timeout(self.state.config.request_timeout(), async {
             loop {
                 if self.is_here() {
-                    return here().await;
+                    match here().await {
+                        // Not any more: whoever does is asked.
+                        Err(Error::NotLeader) => {}
+                        answer => return answer,
+                    }
                 }
                 if let Some((route, client)) = self.find() {
                     let limit = route.silence_max;

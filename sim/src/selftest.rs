@@ -136,6 +136,8 @@ fn twice(test: &str, seed: u64) -> Verdict {
 }
 
 const PORT: u16 = 2379;
+/// What a disk writes whole or not at all, bytes.
+const SECTOR: usize = 512;
 /// Long enough for a reboot and the retries of a connection.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -238,9 +240,12 @@ fn checked_file() -> io::Result<Option<Arc<dyn File>>> {
     if bytes.iter().any(|byte| *byte != 1) {
         return Ok(None);
     }
-    // After a sync that failed, the page cache may show what the disk does not have.
-    file.write_at(&bytes, 0)?;
-    file.sync()?;
+    // After a sync that failed, the page cache may show what the disk does not have. Sector by
+    // sector: whenever the power fails, what is there has no hole.
+    for (sector, counts) in (0..).zip(bytes.chunks(SECTOR)) {
+        file.write_at(counts, sector * SECTOR as u64)?;
+        file.sync()?;
+    }
     disk.sync_dir(dir)?;
     Ok(Some(file))
 }

@@ -26,8 +26,9 @@ use crate::{
     world::{Room, node::Machine, tally::Counts},
 };
 
-/// Time for each fault, its consequences included.
-const SLOT: Duration = Duration::from_secs(10);
+/// Time for each fault, its consequences included: a machine that boots by itself takes up to ten
+/// seconds, and the next fault must find it up.
+const SLOT: Duration = Duration::from_secs(13);
 /// How long a fault lasts that does.
 const LASTING: Duration = Duration::from_secs(2);
 

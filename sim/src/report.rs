@@ -117,30 +117,42 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_violation_is_told_once() {
-        let violation = |class: &str| Violation {
-            class: class.to_owned(),
-            story: "told".to_owned(),
-            ops: Vec::new(),
-        };
-        let report = Report {
+impl Report {
+    /// Of a run that was not.
+    pub(crate) fn sample(verdict: Verdict, violations: Vec<Violation>) -> Self {
+        Self {
             seed: 7,
             scenario: "x".to_owned(),
-            verdict: Verdict::Violation,
-            story: "halted: told".to_owned(),
-            signature: "halted: told".to_owned(),
-            violations: vec![violation("halted"), violation("live.write"), violation("halted")],
+            verdict,
+            story: violations.first().map_or(String::new(), ToString::to_string),
+            signature: "x".to_owned(),
+            violations,
             fingerprint: "00ff".to_owned(),
             events: 3,
             sim_secs: 1.0,
             cpu_secs: 0.1,
             figures: Figures::default(),
             bundle: None,
-        };
+        }
+    }
+}
+
+#[cfg(test)]
+impl Violation {
+    /// Of this class.
+    pub(crate) fn sample(class: &str) -> Self {
+        Self { class: class.to_owned(), story: "told".to_owned(), ops: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_is_told_once() {
+        let violations = ["halted", "live.write", "halted"].map(Violation::sample);
+        let report = Report::sample(Verdict::Violation, violations.into());
         let text = report.text();
         assert_eq!(text.matches("halted: told").count(), 1, "{text}");
         assert!(text.ends_with("\n  live.write: told"), "{text}");

@@ -38,7 +38,7 @@ use crate::{
     report::Verdict,
     run::{self, Ended},
     selftest_faults,
-    world::{Room, disk_image::Stats, net::Crash, node::Machine},
+    world::{Room, SECTOR, disk_image::Stats, net::Crash, node::Machine},
 };
 
 /// What `cargo sim selftest` takes.
@@ -136,8 +136,6 @@ fn twice(test: &str, seed: u64) -> Verdict {
 }
 
 const PORT: u16 = 2379;
-/// What a disk writes whole or not at all, bytes.
-const SECTOR: usize = 512;
 /// Long enough for a reboot and the retries of a connection.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 

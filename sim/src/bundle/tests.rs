@@ -7,35 +7,13 @@ use tempfile::TempDir;
 use super::{judge::judge, *};
 use crate::{
     check::{Violation, file::CaseFile},
-    figures::Figures,
     fingerprint::{TraceEvent, TracePart},
     plan::scenario::Scenario,
 };
 
-fn report(verdict: Verdict, violations: Vec<Violation>) -> Report {
-    Report {
-        seed: 7,
-        scenario: "x".to_owned(),
-        verdict,
-        story: violations.first().map_or(String::new(), ToString::to_string),
-        signature: "x".to_owned(),
-        violations,
-        fingerprint: "00ff".to_owned(),
-        events: 3,
-        sim_secs: 1.0,
-        cpu_secs: 0.1,
-        figures: Figures::default(),
-        bundle: None,
-    }
-}
-
 fn plan(text: &str) -> Plan {
     let scenario = Scenario::parse(&format!("version = 2\nname = \"x\"\n{text}"));
     Plan::draw(&scenario.expect("valid"), 7)
-}
-
-fn violation(class: &str) -> Violation {
-    Violation { class: class.to_owned(), story: "told".to_owned(), ops: Vec::new() }
 }
 
 /// A case of `histories/`.
@@ -66,7 +44,8 @@ fn a_bundle_has_the_files_it_promises_and_replaces_an_older_one() {
     let dir = home.path().join("x-7");
     fs::create_dir(&dir).expect("a directory");
     fs::write(dir.join("old"), "old").expect("written");
-    let (plan, report) = (plan("faults.stop = 3\n"), report(Verdict::Violation, Vec::new()));
+    let (plan, report) =
+        (plan("faults.stop = 3\n"), Report::sample(Verdict::Violation, Vec::new()));
     let case = case("legal-requests.jsonl");
     let (history, audit) = (&case.history, Some(&case.audit));
     let contents = Contents { report: &report, plan: &plan, scenario_hash: "ab", history, audit };
@@ -103,7 +82,8 @@ fn the_files_of_bundles_are_those_of_the_documents() {
 
 #[test]
 fn another_format_is_refused_by_both_numbers() {
-    let (case, report) = (case("legal-requests.jsonl"), report(Verdict::Violation, Vec::new()));
+    let (case, report) =
+        (case("legal-requests.jsonl"), Report::sample(Verdict::Violation, Vec::new()));
     let home = bundle(&case, &plan(""), &report, None);
     let dir = home.path().join("x-7");
     fs::write(dir.join("manifest.json"), "{\"format\": 1, \"other\": 3}").expect("written");
@@ -118,7 +98,8 @@ fn another_format_is_refused_by_both_numbers() {
 
 #[test]
 fn a_plan_that_plants_no_bug_there_is_is_refused() {
-    let (case, report) = (case("legal-requests.jsonl"), report(Verdict::Violation, Vec::new()));
+    let (case, report) =
+        (case("legal-requests.jsonl"), Report::sample(Verdict::Violation, Vec::new()));
     let mut plan = plan("");
     plan.planted.push("ack-befor-sync".to_owned());
     let home = bundle(&case, &plan, &report, None);
@@ -128,7 +109,7 @@ fn a_plan_that_plants_no_bug_there_is_is_refused() {
 
 #[test]
 fn a_history_with_its_audit_is_judged_again() {
-    let failed = report(Verdict::Violation, vec![violation("durable.lost")]);
+    let failed = Report::sample(Verdict::Violation, vec![Violation::sample("durable.lost")]);
     // The report is not believed where the history can be asked.
     let legal = judged(&case("legal-requests.jsonl"), &plan(""), &failed, true);
     assert_eq!(legal, (Verdict::Pass, "no violation\n".to_owned()));
@@ -139,12 +120,14 @@ fn a_history_with_its_audit_is_judged_again() {
 
 #[test]
 fn what_only_the_run_could_see_is_told_from_the_report() {
-    let failed = report(Verdict::Violation, vec![violation("raft.vote")]);
+    let failed = Report::sample(Verdict::Violation, vec![Violation::sample("raft.vote")]);
     let (verdict, told) = judged(&case("legal-requests.jsonl"), &plan(""), &failed, true);
     assert_eq!(verdict, Verdict::Violation);
     assert_eq!(told, "from the report: raft.vote: told\n");
-    let poor =
-        Report { story: "only 3 operations".to_owned(), ..report(Verdict::Inconclusive, vec![]) };
+    let poor = Report {
+        story: "only 3 operations".to_owned(),
+        ..Report::sample(Verdict::Inconclusive, vec![])
+    };
     let (verdict, told) = judged(&case("legal-requests.jsonl"), &plan(""), &poor, true);
     assert_eq!(verdict, Verdict::Inconclusive);
     assert!(told.contains("only 3 operations"), "{told}");
@@ -153,14 +136,19 @@ fn what_only_the_run_could_see_is_told_from_the_report() {
 #[test]
 fn a_run_without_an_audit_never_passes() {
     let legal = case("legal-requests.jsonl");
-    let refused = report(Verdict::Violation, vec![violation("boot.refused")]);
+    let refused = Report::sample(Verdict::Violation, vec![Violation::sample("boot.refused")]);
     let (verdict, told) = judged(&legal, &plan(""), &refused, false);
     assert_eq!(verdict, Verdict::Violation);
     assert!(told.contains("boot.refused: told") && told.contains("before its audit"), "{told}");
-    let (verdict, told) = judged(&legal, &plan(""), &report(Verdict::Violation, vec![]), false);
-    assert_eq!(verdict, Verdict::Inconclusive, "{told}");
     let (verdict, told) =
-        judged(&case("order.stale.jsonl"), &plan(""), &report(Verdict::Violation, vec![]), false);
+        judged(&legal, &plan(""), &Report::sample(Verdict::Violation, vec![]), false);
+    assert_eq!(verdict, Verdict::Inconclusive, "{told}");
+    let (verdict, told) = judged(
+        &case("order.stale.jsonl"),
+        &plan(""),
+        &Report::sample(Verdict::Violation, vec![]),
+        false,
+    );
     assert_eq!(verdict, Verdict::Violation);
     assert!(told.contains("order.stale"), "{told}");
 }
@@ -168,7 +156,7 @@ fn a_run_without_an_audit_never_passes() {
 #[test]
 fn a_bundle_is_judged_by_the_rules_of_its_plan() {
     let early = case("lease.early.jsonl");
-    let failed = report(Verdict::Violation, Vec::new());
+    let failed = Report::sample(Verdict::Violation, Vec::new());
     assert_eq!(judged(&early, &plan(""), &failed, true).0, Verdict::Violation);
     let mut drifting = plan("");
     // Two seconds are more than four by such a clock.

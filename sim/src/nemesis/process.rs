@@ -20,14 +20,14 @@ pub(super) async fn inflict(fault: &FaultKind, member: &Machine, room: &Room) {
         return;
     }
     let kind = fault.name();
+    let crash_after = |n, how| {
+        room.with_processor(member.id(), |processor, tally| {
+            processor.crash_after(n, how, tally.arm(kind));
+        });
+    };
     match *fault {
-        FaultKind::PowerAtAwait { n, .. } | FaultKind::KillAtAwait { n, .. } => {
-            let is_kill = matches!(fault, FaultKind::KillAtAwait { .. });
-            let how = if is_kill { Crash::Process } else { Crash::Power };
-            room.with_processor(member.id(), |processor, tally| {
-                processor.crash_after(n, how, tally.arm(kind));
-            });
-        }
+        FaultKind::PowerAtAwait { n, .. } => crash_after(n, Crash::Power),
+        FaultKind::KillAtAwait { n, .. } => crash_after(n, Crash::Process),
         FaultKind::PowerCut { down, .. } => {
             room.count(kind);
             restart_after(member, Crash::Power, down).await;

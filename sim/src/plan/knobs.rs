@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{micros, millis};
+use super::units::{micros, millis, one};
 
 /// The server's settings, equal on all members; the names are those of `reseed_server::Config`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -120,13 +120,8 @@ pub struct Net {
     /// Segments that must be sent again, of a thousand.
     pub loss_per_mille: u32,
     /// Each way of each link takes up to so many times as long, and loses as much more.
-    #[serde(default = "even")]
+    #[serde(default = "one")]
     pub unevenness: u32,
-}
-
-/// Plans from before there was a choice.
-fn even() -> u32 {
-    1
 }
 
 /// How long segments take.

@@ -62,7 +62,7 @@ pub struct Plan {
     /// The network.
     pub net: Net,
     /// How many times as long everything takes on members' disks as on a decent solid state disk.
-    #[serde(default = "decent")]
+    #[serde(default = "units::one")]
     pub disk_slowness: u32,
     /// What goes wrong, in order.
     pub faults: Vec<Fault>,
@@ -110,9 +110,4 @@ impl Default for Limits {
             standstill_elections: None,
         }
     }
-}
-
-/// Plans from before there was a choice.
-fn decent() -> u32 {
-    1
 }

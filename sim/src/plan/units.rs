@@ -1,4 +1,10 @@
-//! Durations in plan files: whole milliseconds or microseconds, as the field's name says.
+//! Durations in plan files: whole milliseconds or microseconds, as the field's name says. And what
+//! files mean that do not say how many.
+
+/// One: what there was before there was a choice.
+pub(crate) const fn one() -> u32 {
+    1
+}
 
 /// Whole milliseconds.
 pub(crate) mod millis {

@@ -126,11 +126,11 @@ async fn write_once(desk: Desk, member: u32, is_roomy: bool) {
         if let Answer::Ok(_) = client.ask(Request::Put(put)).await {
             return;
         }
-        if !is_roomy {
-            let all = attempt >= FILLED_ATTEMPTS;
-            client.make_room(desk.board.witnessed(), all).await;
+        if is_roomy {
+            client.lift_alarms().await;
+        } else {
+            client.make_room(&desk.board, attempt >= FILLED_ATTEMPTS).await;
         }
-        client.lift_alarms().await;
         time::sleep(LOOK).await;
     }
 }

@@ -6,7 +6,7 @@ use rand::RngExt;
 use reseed_rt::clock;
 
 use super::{
-    Answer, Client, Desk, say,
+    Answer, Board, Client, Desk, say,
     values::{Keys, Values},
 };
 use crate::history::{
@@ -44,11 +44,22 @@ pub(super) async fn run(mut desk: Desk) {
     }
 }
 
-/// Deletes, compacts up to `seen`, and defragments. Nothing of that needs space.
-pub(super) async fn make_room(client: &mut Client, delete: Delete, seen: i64) {
+/// Deletes, compacts up to where the witness has seen, perhaps defragments, and ends the alarms.
+/// Nothing of that needs space.
+pub(super) async fn make_room(
+    client: &mut Client,
+    board: &Board,
+    delete: Delete,
+    defragments: bool,
+) {
     client.ask(delete.into()).await;
-    client.ask(Request::Compact { revision: seen.max(1), physical: true }).await;
-    client.ask(Request::Defragment).await;
+    clock::sleep(PAUSE).await;
+    let revision = board.witnessed().max(1);
+    client.ask(Request::Compact { revision, physical: true }).await;
+    if defragments {
+        client.ask(Request::Defragment).await;
+    }
+    lift_alarms(client).await;
 }
 
 /// Ends the alarms there are, each by its member: nothing can be written as long as one is raised.
@@ -77,18 +88,10 @@ impl Filler {
         }
     }
 
-    /// Deletes, compacts up to where the witness has seen, defragments, and ends the alarm.
     async fn make_room(&mut self, desk: &mut Desk, client: &mut Client) {
         let prefix = say::list(self.keys.prefix());
         let all = Delete { key: prefix.key, end: prefix.end, prev_kv: false };
-        client.ask(all.into()).await;
-        clock::sleep(PAUSE).await;
-        let revision = desk.board.witnessed().max(1);
-        client.ask(Request::Compact { revision, physical: true }).await;
-        if desk.rng.random() {
-            client.ask(Request::Defragment).await;
-        }
-        lift_alarms(client).await;
+        make_room(client, &desk.board, all, desk.rng.random()).await;
     }
 }
 

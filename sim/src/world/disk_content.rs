@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rand::{Rng, RngExt};
 
 /// The unit a disk writes atomically, bytes.
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 /// The unit in which images share memory, bytes.
 pub(super) const PAGE: usize = 4096;
 

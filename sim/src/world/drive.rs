@@ -21,6 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use reseed_rt::disk::OpenMode;
 
 use super::{
+    disk_content::SECTOR,
     disk_image::{Change, Entry, Image, Inode},
     net::Crash,
     tally::{Counts, Tally, Token},
@@ -31,9 +32,7 @@ use crate::plan::fault::FileKind;
 const INSTALLED_DIRS: [&str; 2] = ["/var", "/var/lib"];
 /// What a machine's disk holds unless a run says otherwise, bytes.
 const CAPACITY: u64 = 64 << 30;
-/// A write that goes astray lands at a multiple of this from where it belongs, bytes.
-const SECTOR: u64 = 512;
-/// And at most this many of them away.
+/// A write that goes astray lands at most so many sectors from where it belongs.
 const ASTRAY_SECTORS_MAX: u64 = 64;
 
 /// What an operation does, for latency and faults.
@@ -523,7 +522,7 @@ impl Drive {
             return;
         }
         let len = self.image.len(inode).unwrap_or(0);
-        let away = SECTOR * self.rng.random_range(1..=ASTRAY_SECTORS_MAX);
+        let away = SECTOR as u64 * self.rng.random_range(1..=ASTRAY_SECTORS_MAX);
         let ahead = offset + away;
         let lands_at = match offset.checked_sub(away) {
             Some(back) if self.rng.random() || ahead + data.len() as u64 > len => back,

@@ -35,6 +35,8 @@ mod room;
 #[cfg(madsim)]
 pub use answers::SimWorld;
 #[cfg(madsim)]
+pub(crate) use disk_content::SECTOR;
+#[cfg(madsim)]
 pub(crate) use room::lock as room_lock;
 #[cfg(madsim)]
 pub use room::{Observer, Room, Step};

@@ -187,7 +187,11 @@ impl Inner {
     /// The power or the program of `node` is gone, and what runs there with it. The panic reaches
     /// madsim, which kills the node and boots it again after some seconds.
     pub(crate) fn crash(&self, node: NodeId, how: Crash) -> ! {
-        self.trace("power failure", host(node), &[]);
+        let what = match how {
+            Crash::Power => "power failure",
+            Crash::Process => "killed",
+        };
+        self.trace(what, host(node), &[]);
         self.end_life(node);
         let mut chance = lock(&self.chance);
         chance.next_crash.insert(node, how);

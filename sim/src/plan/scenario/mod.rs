@@ -24,7 +24,7 @@ pub(crate) use sections::{DrawnKnobs, DrawnLoad, DrawnNet};
 pub use span::Span;
 pub(crate) use suggest::{check_bugs, refusal};
 
-use super::{Expect, Fault, FaultKind, Limits, Role, fault::EFFECTS};
+use super::{Expect, Fault, FaultKind, Limits, Role, fault::EFFECTS, units::one};
 use crate::check::classes;
 
 /// The one format there is.
@@ -46,7 +46,7 @@ pub struct Scenario {
     #[serde(default)]
     pub planted: Vec<String>,
     /// How many members the cluster has.
-    #[serde(default = "one_member")]
+    #[serde(default = "one")]
     pub members: u32,
     /// How many of them found it; the others are idle until they are added. Nothing: all.
     #[serde(default)]
@@ -89,10 +89,6 @@ pub struct Scenario {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
-}
-
-fn one_member() -> u32 {
-    1
 }
 
 /// Swarm testing: what a seed leaves out altogether, it can do without; runs that leave out

@@ -16,7 +16,7 @@ use reseed_rt::{
 use tonic::{Status, transport::Channel};
 
 use self::renewals::Renewals;
-use super::{Scribe, quota, refusal, say, translate};
+use super::{Board, Scribe, quota, refusal, say, translate};
 use crate::history::{Request, Response, What, request::Delete};
 
 /// Answers may hold the whole history.
@@ -142,14 +142,14 @@ impl Client {
     }
 
     /// Makes room at the member it asks: deletes what fillers wrote, or `all` keys, forgets what
-    /// was before `seen`, and makes the file small.
-    pub async fn make_room(&mut self, seen: i64, all: bool) {
+    /// was before, makes the file small, and ends the alarms.
+    pub async fn make_room(&mut self, board: &Board, all: bool) {
         let of_fillers = say::list(quota::FILLED);
         let (key, end) = match all {
             true => (translate::EVERYTHING.0.to_owned(), translate::EVERYTHING.1.to_owned()),
             false => (of_fillers.key, of_fillers.end),
         };
-        quota::make_room(self, Delete { key, end, prev_kv: false }, seen).await;
+        quota::make_room(self, board, Delete { key, end, prev_kv: false }, true).await;
     }
 
     /// Ends all alarms, should there be any.

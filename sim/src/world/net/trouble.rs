@@ -225,9 +225,8 @@ impl Network {
 impl Latency {
     /// The same, everything `factor` times as long.
     pub(super) fn times(&self, factor: f64) -> Self {
-        let Self { usual, tail_per_mille, tail_factor } = self.clone();
-        let usual = usual.start.mul_f64(factor)..usual.end.mul_f64(factor);
-        Self { usual, tail_per_mille, tail_factor }
+        let usual = self.usual.start.mul_f64(factor)..self.usual.end.mul_f64(factor);
+        Self { usual, ..self.clone() }
     }
 
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Duration {

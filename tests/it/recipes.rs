@@ -56,13 +56,13 @@ async fn a_lock_passes_from_session_to_session_and_fences_the_one_before() {
 async fn a_session_says_when_its_lease_is_gone_and_lives_while_it_is_renewed() {
     let node = Node::start();
     let client = client(&[&node]);
-    let kept = session(&client, 2).await;
+    // Renewed after three seconds, and not lost should the machine stand still for some more.
+    let (kept, revoked) = (session(&client, 9).await, session(&client, 9).await);
     let first = kept.until().expect("alive");
-    let revoked = session(&client, 2).await;
     client.lease_revoke(revoked.lease()).await.expect("revoked");
     wait::within("the loss to be noticed", revoked.lost()).await;
     assert!(!revoked.is_alive());
-    wait::until("a renewal", || (kept.until()? > first).then_some(()));
+    wait::until_async("a renewal", async || (kept.until()? > first).then_some(())).await;
     let taken = SessionOptions { lease: Some(revoked.lease()), ..SessionOptions::default() };
     assert!(matches!(Session::begin(&client, taken).await, Err(Error::SessionLost)));
     let mut mutex = Mutex::new(&revoked, "l");

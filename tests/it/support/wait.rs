@@ -13,6 +13,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What `probe` gives as soon as it gives something.
 ///
+/// It blocks the thread. It is for processes; what a test's own tasks do needs [`until_async`].
+///
 /// # Panics
 /// After [`PATIENCE`], naming `what`.
 pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

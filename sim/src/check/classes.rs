@@ -54,6 +54,7 @@ pub const OF_HISTORIES: &[&str] = &[
     "timeline.effect",
     "timeline.final",
     "timeline.gap",
+    "timeline.hidden",
     "timeline.order",
     "timeline.phantom",
     "timeline.refused",

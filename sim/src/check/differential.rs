@@ -1,8 +1,10 @@
 //! The two checkers agree: random small histories, legal and broken, decided by both.
 //!
-//! The search (`wgl`) gets the same witness as the pass over revisions: its state is a revision,
-//! and what each revision is, it knows from the auditor. Its semantics are those of `sample`'s
-//! naive store. `RESEED_HISTORIES` says how many histories, 20,000 otherwise.
+//! The search (`wgl`) gets the same witness as the pass over revisions: what each revision changed,
+//! it knows from the auditor, unless that saw only the later ones. Its semantics are those of
+//! `sample`'s naive store. `RESEED_HISTORIES` says how many histories, 20,000 otherwise.
+
+use std::collections::BTreeMap;
 
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +14,7 @@ use super::{
     sample::{Sample, Store, delete, get, list, put, swap},
     wgl::{self, Spec, Timed, Verdict},
 };
-use crate::history::{Body, OpId, Request, Response, What, request::Version};
+use crate::history::{Body, Change, OpId, Request, Response, What, request::Version};
 
 const HISTORIES: u64 = 20_000;
 const BUDGET: u64 = 50_000_000;
@@ -98,7 +100,12 @@ fn mutate(rng: &mut ChaCha8Rng, made: &mut Made) {
         .filter(|at| matches!(sample.events[*at].what, What::Ok { .. }))
         .collect();
     let Some(at) = ends.choose(rng).copied() else { return };
-    match rng.random_range(0..7) {
+    match rng.random_range(0..8) {
+        7 => {
+            let from = rng.random_range(1..=audit.revision);
+            audit.changes.retain(|change| change.revision >= from);
+            audit.changes_from = audit.changes_from.max(from);
+        }
         0 => shift(rng, sample),
         1 => {
             if let What::Ok { response, .. } = &mut sample.events[at].what {
@@ -169,7 +176,7 @@ fn stale(rng: &mut ChaCha8Rng, sample: &mut Sample, at: usize) {
     });
     let Some(request @ Request::Range(_)) = asked else { return };
     let back = rng.random_range(1..=sample.store.revision);
-    let mut then = states(&sample.audit()).swap_remove((back - 1) as usize);
+    let mut then = as_of(&sample.store, back);
     let response = then.apply(&request);
     sample.events[at].what = What::Ok { op, response };
 }
@@ -188,26 +195,21 @@ fn wrong(sample: &mut Sample, at: usize) {
     }
 }
 
-/// The store at each revision, as the auditor tells.
-fn states(audit: &Audit) -> Vec<Store> {
-    let mut now = Sample::default().store;
-    let mut states = vec![now.clone()];
-    for revision in 2..=audit.revision {
-        now.revision = revision;
-        for change in audit.changes.iter().filter(|change| change.revision == revision) {
-            match &change.now {
-                Some(version) => now.state.insert(change.key.clone(), version.clone()),
-                None => now.state.remove(&change.key),
-            };
-        }
-        states.push(now.clone());
+/// The store as it was.
+fn as_of(store: &Store, revision: i64) -> Store {
+    let mut then = Sample::default().store;
+    for change in store.changes.iter().filter(|change| change.revision <= revision) {
+        match &change.now {
+            Some(version) => then.state.insert(change.key.clone(), version.clone()),
+            None => then.state.remove(&change.key),
+        };
     }
-    states
+    Store { revision, ..then }
 }
 
-/// Revisions as states.
-struct Revisions {
-    states: Vec<Store>,
+/// The store, which changes as the auditor saw it change.
+struct Seen<'a> {
+    audit: &'a Audit,
 }
 
 enum Call {
@@ -216,34 +218,43 @@ enum Call {
     End,
 }
 
-impl Spec for Revisions {
-    type State = usize;
+impl Spec for Seen<'_> {
+    type State = (i64, BTreeMap<String, Version>);
     type Call = Call;
 
-    fn init(&self) -> usize {
-        0
+    fn init(&self) -> Self::State {
+        (1, BTreeMap::new())
     }
 
-    fn step(&self, state: &usize, call: &Call) -> Option<usize> {
+    fn step(&self, state: &Self::State, call: &Call) -> Option<Self::State> {
         let (request, answer) = match call {
-            Call::End => return (*state + 1 == self.states.len()).then_some(*state),
+            Call::End => {
+                let in_the_end = self.audit.state.iter().map(|pair| (&pair.key, &pair.version));
+                let is_it = state.0 == self.audit.revision && in_the_end.eq(&state.1);
+                return is_it.then(|| state.clone());
+            }
             Call::Known(request, response) => (request, Some(response)),
             Call::Unknown(request) => (request, None),
         };
-        let mut after = self.states[*state].clone();
-        let response = after.apply(request);
-        if answer.is_some_and(|answer| *answer != response) {
+        let (revision, state) = state.clone();
+        let mut store = Store { state, changes: Vec::new(), revision };
+        let response = store.apply(request);
+        let Store { state, changes, revision } = store;
+        if answer.is_some_and(|answer| *answer != response) || revision > self.audit.revision {
             return None;
         }
-        let state = if after.changes.is_empty() { *state } else { *state + 1 };
-        let there = self.states.get(state)?;
-        (after.state == there.state && after.revision == there.revision).then_some(state)
+        let what = |change: &Change| (change.key.clone(), change.now.clone());
+        let is_seen = changes.is_empty() || revision < self.audit.changes_from || {
+            let seen = self.audit.changes.iter().filter(|change| change.revision == revision);
+            seen.map(what).eq(changes.iter().map(what))
+        };
+        is_seen.then_some((revision, state))
     }
 }
 
 fn search(made: &Made) -> Verdict {
     let mut calls: Vec<Timed<Call>> = Vec::new();
-    let mut of_op: std::collections::BTreeMap<OpId, usize> = std::collections::BTreeMap::new();
+    let mut of_op: BTreeMap<OpId, usize> = BTreeMap::new();
     for event in &made.sample.events {
         match &event.what {
             What::Invoke { op, request, .. } => {
@@ -263,7 +274,7 @@ fn search(made: &Made) -> Verdict {
     }
     let at = made.audit.at;
     calls.push(Timed { invoked: at, returned: at + 1, call: Call::End });
-    wgl::check(&Revisions { states: states(&made.audit) }, &[calls], BUDGET)
+    wgl::check(&Seen { audit: &made.audit }, &[calls], BUDGET)
 }
 
 fn make(seed: u64) -> Made {

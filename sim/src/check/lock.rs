@@ -61,7 +61,7 @@ fn justified(against: &Against<'_, '_>, lock: &str, one: &Belief<'_>, told: &mut
     let timeline = against.timeline;
     let Some((folder, _)) = one.key.rsplit_once('/') else { return };
     let revision = against.bounds.possibly(one.from).min(timeline.last());
-    if timeline.unknown_from.is_some() {
+    if timeline.unknown_from().is_some() {
         return;
     }
     let born = timeline.at(one.token).iter().find(|fact| fact.key == one.key);

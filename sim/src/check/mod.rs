@@ -19,7 +19,8 @@
 //! there are commit times t(2) < t(3) < ... with each t(r) after everything that must come before
 //! it and before everything that must come after it. That is a chain; taking each as early as
 //! possible finds them if they exist. It needs one clock for all events, unique values, and a
-//! witness without holes; where there are holes, it says so ([`Checked::undecided`]).
+//! witness without holes; where there are holes, what may fill them is tried (`holes`), and what
+//! takes too long is undecided ([`Checked::undecided`]).
 //!
 //! [`wgl`] is the slow, general search for histories without revisions, and the cross-check: both
 //! must agree on millions of small random histories. Nothing here shares code with the server.
@@ -32,6 +33,7 @@ mod explain;
 pub mod figures;
 pub mod file;
 pub mod foreign;
+mod holes;
 pub mod import;
 mod lease;
 mod lock;
@@ -57,6 +59,7 @@ pub use case::{Audit, AuditedLease, Case, Rules, View};
 
 use crate::history::OpId;
 use compaction::Compactions;
+use holes::Passed;
 use ops::Parts;
 use order::Bounds;
 use told::Told;
@@ -107,27 +110,36 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Checked { violations: Vec::new(), undecided: Some(why) };
     }
     let mut told = Told::default();
-    let witness = Witness::collect(case, &parts, &mut told);
+    let mut witness = Witness::collect(case, &parts, &mut told);
     if witness.last > witness::revisions_max(case) {
         let story = || format!("revision {} from so few writes", witness.last);
         told.tell("timeline.gap", &[], story);
         return Checked { violations: told.finish(), undecided: None };
     }
-    let mut bounds = Bounds::new(case, &parts, witness.last);
-    let timeline = replay::run(case, &parts, &witness, &mut bounds, &mut told);
-    bounds.check(&parts, &mut told);
-    let compactions = Compactions::of(case, &parts);
-    compaction::check(case, &parts, &compactions, &mut told);
-    refusal::check(case.rules, &parts, (&bounds, &timeline), &mut told);
-    member::check(&parts, &mut told);
-    member::check_hashes(case.audit, &parts, &mut told);
+    holes::decide(&mut witness, &|witness| pass(case, &parts, witness, told.clone()))
+}
+
+/// Goes by what the witness says; `told` is what is known to be wrong with that.
+fn pass<'a>(
+    case: &Case<'a>,
+    parts: &Parts<'a>,
+    witness: &Witness<'a>,
+    mut told: Told,
+) -> Passed<'a> {
+    let mut bounds = Bounds::new(case, parts, witness.last);
+    let timeline = replay::run(case, parts, witness, &mut bounds, &mut told);
+    bounds.check(parts, &mut told);
+    let compactions = Compactions::of(case, parts);
+    compaction::check(case, parts, &compactions, &mut told);
+    refusal::check(case.rules, parts, (&bounds, &timeline), &mut told);
+    member::check(parts, &mut told);
+    member::check_hashes(case.audit, parts, &mut told);
     member::check_views(case.audit, &mut told);
-    watch::check(&parts, &timeline, &compactions, &mut told);
-    let against = lease::Against { case, parts: &parts, bounds: &bounds, timeline: &timeline };
+    watch::check(parts, &timeline, &compactions, &mut told);
+    let against = lease::Against { case, parts, bounds: &bounds, timeline: &timeline };
     lease::check(&against, &mut told);
     lock::check(&against, &mut told);
-    let undecided = timeline.unknown_from.map(|revision| format!("nobody saw revision {revision}"));
-    Checked { violations: told.finish(), undecided }
+    Passed { violations: told.finish(), hole: timeline.hole }
 }
 
 #[cfg(test)]

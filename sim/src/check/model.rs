@@ -138,6 +138,11 @@ impl<'a> Model<'a> {
         self.attached.get(&lease).filter(|keys| !keys.is_empty())
     }
 
+    /// The keys of each lease that has some.
+    pub(super) fn leases(&self) -> impl Iterator<Item = &BTreeSet<&'a str>> {
+        self.attached.values().filter(|keys| !keys.is_empty())
+    }
+
     /// Begins to try something out.
     pub(super) fn draft(&mut self) -> Draft<'a, '_> {
         self.writes.clear();

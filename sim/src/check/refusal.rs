@@ -80,7 +80,7 @@ fn has_reason(
         FUTURE => names_future(op.request),
         KEY_NOT_FOUND => {
             let (from, to) = (bounds.surely(op.invoked), bounds.possibly(op.returned));
-            let to = timeline.unknown_from.map_or(to, |unknown| to.min(unknown - 1));
+            let to = timeline.unknown_from().map_or(to, |unknown| to.min(unknown - 1));
             let mut keeps = Vec::new();
             each_keeping_put(op.request, &mut keeps);
             from > to || keeps.iter().any(|put| was_absent(&put.key, from, to, timeline))

@@ -4,6 +4,7 @@ use super::{
     Case,
     exec::{self, carry_out, try_out},
     explain::{self, Asked, Riddle},
+    holes::Hole,
     model::{Effect, Model},
     ops::Parts,
     order::{Bounds, Who},
@@ -142,7 +143,7 @@ impl<'a> Replay<'a, '_> {
             }
             let writes = take(&mut writes, revision + 1, |(at, _)| *at);
             if !self.step(revision + 1, writes, asked, bounds) {
-                self.timeline.unknown_from = Some(revision + 1);
+                self.timeline.hole = Some(Hole::after(&mut self.model, self.parts));
                 return;
             }
         }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    Checked, check,
+    Audit, Checked, check,
     file::CaseFile,
     sample::{Sample, delete, get, list, put, swap},
 };
@@ -117,6 +117,52 @@ fn the_final_state_is_what_the_changes_add_up_to() {
     let mut audit = sample.audit();
     audit.changes.retain(|change| change.revision != 3);
     assert!(classes(&sample.check_with(&audit)).contains(&"timeline.gap"));
+}
+
+/// What an auditor finds who sees nothing below `from`.
+fn late_audit(sample: &Sample, from: i64) -> Audit {
+    let mut audit = sample.audit();
+    audit.changes.retain(|change| change.revision >= from);
+    Audit { changes_from: from, ..audit }
+}
+
+#[test]
+fn a_revision_nobody_saw_may_be_whatever_fits_the_rest() {
+    let lost_and_seen = |value: &str, version: i64| {
+        let mut sample = Sample::default();
+        for value in ["1", "2"] {
+            let op = sample.begin(1, put("a", value));
+            sample.lose(1, op);
+        }
+        sample.store.apply(&put("a", value));
+        let mut response = sample.store.apply(&get("a"));
+        if let Body::Range { kvs, .. } = &mut response.body {
+            kvs[0].version.version = version;
+        }
+        sample.said(2, get("a"), response);
+        // The hole is all there is between the beginning and what is known.
+        sample.done(1, put("b", "3"));
+        sample.check_with(&late_audit(&sample, 3))
+    };
+    assert_eq!(lost_and_seen("2", 1), Checked::default());
+    assert_eq!(classes(&lost_and_seen("9", 1)), ["timeline.hidden"]);
+    assert_eq!(classes(&lost_and_seen("2", 2)), ["timeline.hidden"]);
+}
+
+#[test]
+fn too_many_holes_are_undecided() {
+    let mut sample = Sample::default();
+    let write = |client: u32| put("a", &client.to_string());
+    for client in 0..12 {
+        let op = sample.begin(client, write(client));
+        sample.lose(client, op);
+    }
+    for client in (0..12).rev() {
+        sample.store.apply(&write(client));
+    }
+    sample.done(20, get("a"));
+    let checked = sample.check_with(&late_audit(&sample, 14));
+    assert!(checked.undecided.is_some() && checked.violations.is_empty(), "{checked:#?}");
 }
 
 /// The corpus: a file for each anomaly, and legal ones.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Effect, Live, covers};
+use super::{
+    holes::Hole,
+    model::{Effect, Live, covers},
+};
 
 /// A change of a key, with what it was before.
 #[derive(Clone, Copy)]
@@ -44,8 +47,8 @@ pub(super) struct Timeline<'a> {
     starts: Vec<u32>,
     causes: Vec<Cause>,
     of_key: BTreeMap<&'a str, Vec<u32>>,
-    /// The first revision from which on the facts are not known, because nobody saw it.
-    pub(super) unknown_from: Option<i64>,
+    /// Where it ends, should nobody have seen what came next.
+    pub(super) hole: Option<Hole<'a>>,
 }
 
 impl<'a> Timeline<'a> {
@@ -53,6 +56,11 @@ impl<'a> Timeline<'a> {
     pub(super) fn new() -> Self {
         let causes = vec![Cause::Unknown; 2];
         Self { starts: vec![0, 0, 0], causes, ..Self::default() }
+    }
+
+    /// The first revision from which on the facts are not known.
+    pub(super) fn unknown_from(&self) -> Option<i64> {
+        self.hole.as_ref().map(|hole| hole.revision)
     }
 
     /// Adds a fact to the revision that is not finished yet.

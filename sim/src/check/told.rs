@@ -9,7 +9,7 @@ use crate::history::OpId;
 const TOLD_MAX: u32 = 8;
 
 /// What was found so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     violations: Vec<Violation>,
     of_class: BTreeMap<&'static str, u32>,

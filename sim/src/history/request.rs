@@ -374,7 +374,7 @@ pub struct Pair {
 }
 
 /// A key as it was at some revision.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// Its value.
     pub value: String,

@@ -18,7 +18,7 @@ type Attached<'a> = BTreeMap<i64, BTreeSet<&'a str>>;
 
 /// Checks attachments against the timeline.
 pub(super) fn check(against: &Against<'_, '_>, lives: &Lives, told: &mut Told) {
-    if against.timeline.unknown_from.is_some() {
+    if against.timeline.unknown_from().is_some() {
         return;
     }
     let mut attached = Attached::new();

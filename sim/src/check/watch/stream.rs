@@ -126,7 +126,7 @@ impl<'a, 't> Stream<'a, 't> {
     }
 
     fn event(&mut self, against: &Against<'a, '_>, at: u64, change: &Change, told: &mut Told) {
-        let unknown = against.timeline.unknown_from.unwrap_or(against.timeline.last() + 1);
+        let unknown = against.timeline.unknown_from().unwrap_or(against.timeline.last() + 1);
         if change.revision >= unknown {
             return;
         }
@@ -221,7 +221,7 @@ impl<'a, 't> Stream<'a, 't> {
 
     /// A bookmark is for all watches of a stream; one that is not created yet is none of them.
     fn progress(&mut self, against: &Against<'a, '_>, revision: i64, told: &mut Told) {
-        if against.timeline.unknown_from.is_some_and(|unknown| revision >= unknown) {
+        if against.timeline.unknown_from().is_some_and(|unknown| revision >= unknown) {
             return;
         }
         let Some(start) = self.start.filter(|_| self.is_created) else { return };

@@ -7,11 +7,13 @@
 //!
 //! There is no task registry and no restart: whoever spawns keeps the handle or a [`Stop`].
 
+pub use std::thread::ThreadId;
 use std::{
     future::Future,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
 use futures::future::BoxFuture;
@@ -120,6 +122,12 @@ pub fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
 #[must_use]
 pub fn cores() -> usize {
     imp::cores()
+}
+
+/// The thread this is. All tasks of a simulation share one.
+#[must_use]
+pub fn this_thread() -> ThreadId {
+    thread::current().id()
 }
 
 /// Lets other tasks of this thread run.

@@ -32,6 +32,7 @@ use crate::peer::{Door, Home, Leader, Peers};
 use crate::propose::{Proposer, Waiters};
 use crate::raft::driver::Driver;
 use crate::raft::hurry::Hurry;
+use crate::raft::read_queue::ReadQueue;
 use crate::raft::succession::Succession;
 use crate::raft::voters::Voters;
 use crate::read::ReadIndex;
@@ -117,9 +118,11 @@ impl Server {
         };
         roster.refresh();
         let waiters = Arc::new(Waiters::default());
-        let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
+        let readers = Arc::new(ReadQueue::default());
+        let (driver, queue) = (events.clone(), Arc::clone(&readers));
+        let proposer = Proposer::new(driver, queue, Arc::clone(&waiters), &state);
         let read_index = ReadIndex {
-            driver: events.clone(),
+            readers: Arc::clone(&readers),
             progress: Arc::clone(&state.progress),
             metrics: Arc::clone(&state.metrics),
             timeout: state.config.request_timeout(),
@@ -166,6 +169,7 @@ impl Server {
             peers: Box::new(peers.clone()),
             from_peers,
             voters,
+            readers,
             apply: committed,
             waiters,
             progress: Arc::clone(&state.progress),

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::changes;
 use crate::raft::driver::Event;
+use crate::raft::read_queue::ReadQueue;
 use crate::state::State;
 
 /// How often is looked whether leadership has moved.
@@ -95,6 +96,7 @@ pub struct Proposer {
 struct Inner {
     next_id: AtomicU64,
     driver: Sender<Event>,
+    readers: Arc<ReadQueue>,
     waiters: Arc<Waiters>,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
@@ -104,7 +106,12 @@ struct Inner {
 }
 
 impl Proposer {
-    pub(crate) fn new(driver: Sender<Event>, waiters: Arc<Waiters>, state: &State) -> Self {
+    pub(crate) fn new(
+        driver: Sender<Event>,
+        readers: Arc<ReadQueue>,
+        waiters: Arc<Waiters>,
+        state: &State,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 // Ids of an earlier run may still be in the log: begin somewhere else.
@@ -113,6 +120,7 @@ impl Proposer {
                     false => rng::u64() | 1,
                 }),
                 driver,
+                readers,
                 waiters,
                 progress: Arc::clone(&state.progress),
                 metrics: Arc::clone(&state.metrics),
@@ -208,10 +216,7 @@ impl Proposer {
     /// [`Error::Timeout`] if no quorum does in time, [`Error::Stopped`] at shutdown.
     pub(crate) async fn confirm(&self) -> Result<(), Error> {
         let confirmed = clock::timeout(self.inner.timeout, async {
-            let (waiter, index) = oneshot::channel();
-            let asked = self.inner.driver.send(Event::Read(waiter)).await;
-            asked.map_err(|_closed| Error::Stopped)?;
-            let index = index.await.map_err(|_dropped| Error::Stopped)?;
+            let index = self.inner.readers.index().await?;
             self.inner.progress.wait_applied(index).await;
             Ok(())
         });

@@ -6,19 +6,17 @@ use std::time::Duration;
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
 use reseed_rt::buggify;
-use reseed_rt::chan::Sender;
 use reseed_rt::clock;
 use reseed_rt::probe::{self, Probe};
-use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::raft::driver::Event;
+use crate::raft::read_queue::ReadQueue;
 
 /// Waits until what is readable here includes everything acknowledged before the call.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadIndex {
-    pub(crate) driver: Sender<Event>,
+    pub(crate) readers: Arc<ReadQueue>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) timeout: Duration,
@@ -42,9 +40,7 @@ impl ReadIndex {
         }
         probe::hit(Probe::ReadWaited);
         let confirmed = clock::timeout(self.timeout, async {
-            let (waiter, index) = oneshot::channel();
-            self.driver.send(Event::Read(waiter)).await.map_err(|_closed| Error::Stopped)?;
-            let index = index.await.map_err(|_dropped| Error::Stopped)?;
+            let index = self.readers.index().await?;
             if !planted::on(Bug::ReadBeforeApply) {
                 self.progress.wait_applied(index).await;
             }

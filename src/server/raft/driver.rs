@@ -27,7 +27,8 @@ use tokio::sync::oneshot;
 
 use super::hurry::Hurry;
 use super::node::{Node, Refused};
-use super::reads::{ReadWaiter, Reads};
+use super::read_queue::ReadQueue;
+use super::reads::Reads;
 use super::succession::heeds;
 use super::voters::Voters;
 use super::{Committed, Outbound, PeerEvent};
@@ -49,8 +50,6 @@ pub(crate) enum Event {
         /// Only if this member leads in this term; else it may be forwarded.
         led_in: Option<u64>,
     },
-    /// Tell this waiter an index that makes its read linearizable.
-    Read(ReadWaiter),
     /// Give leadership to this member, or to whoever is furthest.
     HandOver(Option<u64>),
     /// Change the members by this entry, if this member leads; who waits is under `id`.
@@ -97,6 +96,7 @@ pub(crate) struct Driver {
     pub(crate) peers: Box<dyn Outbound>,
     pub(crate) from_peers: Receiver<PeerEvent>,
     pub(crate) voters: Arc<Voters>,
+    pub(crate) readers: Arc<ReadQueue>,
     pub(crate) apply: Sender<Committed>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) progress: Arc<Progress>,
@@ -135,13 +135,14 @@ impl Driver {
             Err(error) => self.halt.halt(error),
             Ok(()) => {}
         }
+        self.readers.close();
     }
 
     async fn run_until(&mut self, stop: &Stop) -> Result<(), DriverError> {
         let (term, vote) = self.node.promised();
         self.progress.show(|| Sight::Recalled { term, vote });
         self.node.campaign_if_alone()?;
-        let mut reads = Reads::of(self.node.id(), rng::u64());
+        let mut reads = Reads::of(self.node.id(), rng::u64(), Arc::clone(&self.readers));
         let mut ticks = interval(self.tick);
         let mut received = Vec::with_capacity(EVENTS_PER_TURN);
         let mut gathered = VecDeque::with_capacity(EVENTS_PER_TURN);
@@ -159,6 +160,7 @@ impl Driver {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.on_tick(&mut reads),
                 () = self.voters.changed() => {}
+                () = self.readers.changed() => self.begin_round(&mut reads),
                 () = clock::sleep_until_some(hurried) => {
                     self.hurry.tick(self.tick, Instant::now());
                     self.node.tick();
@@ -184,7 +186,7 @@ impl Driver {
                 gathered.push_back(event);
             }
             if !gathered.is_empty() {
-                self.take_turn(&mut gathered, &mut reads)?;
+                self.take_turn(&mut gathered)?;
             }
         }
     }
@@ -274,11 +276,7 @@ impl Driver {
     }
 
     /// Takes events until their proposals make a batch; the rest waits for the next turn.
-    fn take_turn(
-        &mut self,
-        gathered: &mut VecDeque<Event>,
-        reads: &mut Reads,
-    ) -> Result<(), DriverError> {
+    fn take_turn(&mut self, gathered: &mut VecDeque<Event>) -> Result<(), DriverError> {
         let mut turn = Turn::default();
         let small = buggify::point("raft.one_proposal");
         let bytes_max = if small { 1 } else { BYTES_PER_TURN };
@@ -294,7 +292,6 @@ impl Driver {
                     turn.ids.push(id);
                     turn.payloads.push(payload);
                 }
-                Event::Read(waiter) => reads.arrive(waiter),
                 Event::HandOver(to) => self.node.hand_over(to),
                 Event::Change { id, data } => self.change(id, data)?,
                 // Whoever asked may have given up.
@@ -304,7 +301,6 @@ impl Driver {
         }
         let persisted = turn.persisted;
         self.propose(turn)?;
-        self.begin_round(reads);
         persisted.map_or(Ok(()), |index| self.truncate(index))
     }
 

@@ -36,6 +36,7 @@ mod edges;
 pub(crate) mod hurry;
 pub(crate) mod log_view;
 pub(crate) mod node;
+pub(crate) mod read_queue;
 pub(crate) mod reads;
 pub(crate) mod succession;
 pub(crate) mod voters;

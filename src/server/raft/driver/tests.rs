@@ -53,6 +53,7 @@ impl Member {
             events,
             peers: Box::new(Nobody),
             voters: Arc::default(),
+            readers: Arc::default(),
             from_peers,
             apply,
             waiters: Arc::default(),
@@ -66,7 +67,7 @@ impl Member {
             hurry: Hurry::default(),
             woke: None,
         };
-        let reads = Reads::default();
+        let reads = Reads::of(ME, 1, Arc::clone(&driver.readers));
         let _senders = (to_driver, to_peers);
         let mut member = Self { driver, reads, disk, committed, next_id: 1, _senders };
         member.driver.node.campaign_if_alone().expect("nobody objects");
@@ -76,7 +77,7 @@ impl Member {
 
     fn turn(&mut self, mut events: VecDeque<Event>) -> Result<(), DriverError> {
         while !events.is_empty() {
-            self.driver.take_turn(&mut events, &mut self.reads)?;
+            self.driver.take_turn(&mut events)?;
             let carried = self.driver.carry_out(&mut self.reads).now_or_never();
             carried.expect("nothing to wait for")?;
         }

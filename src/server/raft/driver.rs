@@ -152,8 +152,10 @@ impl Driver {
                 // It is in place, or raft did not want it. Who sent it may have given up.
                 let _gone: Result<(), ()> = done.send(());
             }
-            let takes_more = self.node.takes_proposals() && gathered.is_empty();
-            let round_due = reads.due(Instant::now());
+            let takes_any = self.node.takes_proposals();
+            let takes_more = takes_any && gathered.is_empty();
+            // Raft drops questions while nobody leads.
+            let round_due = takes_any.then(|| reads.due(Instant::now())).flatten();
             let hurried = self.hurry.due(self.node.leader());
             tokio::select! {
                 biased;
@@ -270,7 +272,9 @@ impl Driver {
     }
 
     fn begin_round(&mut self, reads: &mut Reads) {
-        if let Some(context) = reads.begin(Instant::now()) {
+        if self.node.takes_proposals()
+            && let Some(context) = reads.begin(Instant::now())
+        {
             self.node.read_index(context);
         }
     }

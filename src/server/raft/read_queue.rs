@@ -3,7 +3,8 @@
 //! Hundreds of reads share a round (`reads.rs`), so the way to the driver and back is paid for by
 //! the round, not by each read. The driver is woken when the first arrives, or as many as it waits
 //! for; and it answers a batch as a whole. Of those who wait on one thread it wakes one, who wakes
-//! the others: on their own thread that takes no system call.
+//! the others: on their own thread that takes no system call. Should that one sleep on (a stream
+//! that its client does not read is not polled), the next tick wakes the others.
 //!
 //! ```text
 //!   arriving ──► waiting ──(the driver begins a round)──► in the round ──(index)──► gone
@@ -31,6 +32,8 @@ pub(crate) struct ReadQueue {
 struct State {
     waiting: Arc<Batch>,
     in_round: Option<Arc<Batch>>,
+    /// Answered since the last tick.
+    answered: Vec<Arc<Batch>>,
     /// The driver is to be woken when so many wait.
     wake_at: usize,
     is_closed: bool,
@@ -100,8 +103,18 @@ impl ReadQueue {
 
     /// The round is over; how many it served.
     pub(super) fn answer(&self, index: u64) -> usize {
-        let batch = self.state.lock().in_round.take();
-        batch.map_or(0, |batch| batch.answer(Ok(index)))
+        let Some(batch) = self.state.lock().in_round.take() else { return 0 };
+        let served = batch.answer(Ok(index));
+        self.state.lock().answered.push(batch);
+        served
+    }
+
+    /// A tick has passed: whoever was answered before and still sleeps is woken.
+    pub(super) fn tick(&self) {
+        let answered = std::mem::take(&mut self.state.lock().answered);
+        for batch in answered {
+            batch.wake_everybody();
+        }
     }
 
     /// Nobody is answered any more.
@@ -142,6 +155,11 @@ impl Batch {
         drop(people);
         messengers.into_iter().for_each(|(_, waker)| waker.wake());
         present
+    }
+
+    fn wake_everybody(&self) {
+        let asleep = std::mem::take(&mut self.people.lock().asleep);
+        asleep.into_iter().flat_map(|(_, asleep)| asleep).for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -184,11 +202,15 @@ impl Future for Ticket {
             // Dropping the ticket wakes the others.
             return Poll::Ready(answer);
         }
-        let id = this.id;
-        let asleep = people.of_thread(*this.thread.get_or_insert_with(task::this_thread));
-        match asleep.iter_mut().find(|(other, _)| *other == id) {
-            Some((_, waker)) => waker.clone_from(context.waker()),
-            None => asleep.push((id, context.waker().clone())),
+        let Some(thread) = this.thread else {
+            let thread = *this.thread.insert(task::this_thread());
+            people.of_thread(thread).push((this.id, context.waker().clone()));
+            return Poll::Pending;
+        };
+        // Asked again, mostly at once.
+        let mut asleep = people.of_thread(thread).iter_mut().rev();
+        if let Some((_, waker)) = asleep.find(|(id, _)| *id == this.id) {
+            waker.clone_from(context.waker());
         }
         Poll::Pending
     }
@@ -254,6 +276,25 @@ mod tests {
         assert_eq!(queue.answer(7), 2);
         drop(messenger);
         assert_eq!(other.await.expect("no panic"), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_messenger_that_sleeps_on_keeps_the_others_for_a_tick_only() {
+        let queue = Arc::new(ReadQueue::default());
+        let other = task::spawn("read", {
+            let queue = Arc::clone(&queue);
+            async move { queue.index().await }
+        });
+        while queue.waiting(1) < 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut messenger = Box::pin(queue.index());
+        assert!(messenger.as_mut().now_or_never().is_none());
+        queue.begin();
+        assert_eq!(queue.answer(7), 2);
+        queue.tick();
+        assert_eq!(other.await.expect("no panic"), Ok(7));
+        assert_eq!(messenger.await, Ok(7));
     }
 
     #[tokio::test]

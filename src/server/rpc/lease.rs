@@ -9,7 +9,7 @@ use reseed_core::id::LeaseId;
 use reseed_core::quota as cost;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request as Proposed;
-use reseed_rt::rng;
+use reseed_rt::{rng, task};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
@@ -82,7 +82,14 @@ impl pb::lease_server::Lease for Services {
                 request = requests.message() => request,
             };
             let answer = match request {
-                Ok(Some(request)) => services.renew(request).await,
+                Ok(Some(request)) => {
+                    // Not as a part of the stream: one that its client does not read stands still,
+                    // and with it all who share its round.
+                    let services = services.clone();
+                    let renewal = async move { services.renew(request).await };
+                    let renewed = task::spawn("renewal", renewal).await;
+                    renewed.unwrap_or_else(|_cancelled| Err(Status::cancelled("stopped")))
+                }
                 Ok(None) => return None,
                 Err(status) => Err(status),
             };

@@ -14,6 +14,7 @@ use reseed_planted::Bug;
 
 use super::{
     hunt::{Found, Hunt, Outcome, Prey},
+    ledger::{Ledger, Terms},
     table::{Row, Table},
 };
 use crate::{
@@ -48,6 +49,10 @@ pub struct Options {
     /// Processes at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// Note hunts here as they end, and leave out those that are in it: what was stopped goes
+    /// on.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
     /// Write the table here, too, as Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -59,15 +64,14 @@ pub struct Options {
 /// Runs the command: 0 if enough was found, 1 if not, 2 if it makes no sense.
 #[must_use]
 pub fn command(options: &Options) -> u8 {
-    let wanted = bugs(&options.bug).and_then(|bugs| Ok((bugs, scenarios(&options.scenarios)?)));
-    let (bugs, scenarios) = match wanted {
-        Ok(wanted) => wanted,
+    let rows = match hunt_all(options) {
+        Ok(rows) => rows,
         Err(error) => {
             eprintln!("reseed-sim: {error}");
             return 2;
         }
     };
-    let table = Table { rows: hunt_all(options, &bugs, &scenarios), cpu: options.cpu };
+    let table = Table { rows, cpu: options.cpu };
     out::print(&table.text());
     let files = [(&options.markdown, table.markdown()), (&options.json, table.json())];
     for (file, content) in files {
@@ -126,13 +130,22 @@ fn dealt(piles: Vec<Vec<PathBuf>>) -> Vec<PathBuf> {
 /// What is known of runs without a bug, by scenario and seed.
 type Sound = Mutex<BTreeMap<(usize, u64), bool>>;
 
-fn hunt_all(options: &Options, bugs: &[Bug], scenarios: &[String]) -> Vec<Row> {
+fn hunt_all(options: &Options) -> Result<Vec<Row>, String> {
+    let bugs = bugs(&options.bug)?;
+    let terms = Terms { scenarios: scenarios(&options.scenarios)?, cpu: options.cpu };
+    let ledger = match &options.ledger {
+        Some(path) => Ledger::open(path, &terms)?,
+        None => Ledger::default(),
+    };
+    let scenarios = terms.scenarios.as_slice();
     let masters = options.first..options.first + options.seeds;
+    let all = bugs.iter().flat_map(|bug| masters.clone().map(|master| (*bug, master)));
     let mut todo: Vec<(Bug, u64)> =
-        bugs.iter().flat_map(|bug| masters.clone().map(|master| (*bug, master))).collect();
+        all.filter(|(bug, master)| !ledger.has(*bug, *master)).collect();
     todo.reverse();
     let progress = ProgressBar::new(todo.len() as u64);
-    let (todo, sound, found) = (Mutex::new(todo), Sound::default(), Mutex::new(Vec::new()));
+    let (todo, sound) = (Mutex::new(todo), Sound::default());
+    let (ledger, failed) = (Mutex::new(ledger), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
@@ -142,16 +155,21 @@ fn hunt_all(options: &Options, bugs: &[Bug], scenarios: &[String]) -> Vec<Row> {
                     let caught = hunt.run(&prey);
                     let line = format!("{:<24} {}", bug.name(), caught.line());
                     progress.suspend(|| out::line(line));
-                    lock(&found).push((bug, caught));
+                    if let Err(error) = lock(&ledger).add(bug, caught) {
+                        *lock(&failed) = Some(format!("the ledger: {error}"));
+                        lock(&todo).clear();
+                    }
                     progress.inc(1);
                 }
             });
         }
     });
     progress.finish_and_clear();
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let of = |bug| found.iter().filter(move |(its, _)| *its == bug).map(|(_, hunt)| hunt.clone());
-    bugs.iter().map(|bug| Row::new(*bug, of(*bug).collect(), scenarios)).collect()
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let ledger = lock(&ledger);
+    Ok(bugs.iter().map(|bug| Row::new(*bug, ledger.of(*bug), scenarios)).collect())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Seeds of one master seed lie together and never meet those of another.
 const SEEDS_PER_MASTER: u64 = 1_000_000;
@@ -15,7 +15,7 @@ const RUN_CPU_MIN: Duration = Duration::from_millis(50);
 const STORY_CHARS_MAX: usize = 160;
 
 /// A violation.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Found {
     /// By its place in the list.
     pub scenario: usize,
@@ -57,7 +57,7 @@ pub struct Hunt {
 }
 
 /// What came of a hunt.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Caught {
     /// From which master seed.
     pub master: u64,

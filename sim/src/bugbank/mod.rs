@@ -7,11 +7,13 @@
 //!
 //! - `command`: all of them, a process per run;
 //! - [`hunt`]: one bug from one master seed, without processes;
+//! - [`ledger`]: hunts that are over, in a file;
 //! - [`table`]: what came of it.
 
 #[cfg(madsim)]
 mod command;
 pub mod hunt;
+pub mod ledger;
 pub mod table;
 
 #[cfg(madsim)]

@@ -238,7 +238,7 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use futures::future::join_all;
+    use futures::future::{BoxFuture, join_all};
 
     use super::*;
 
@@ -259,21 +259,26 @@ mod tests {
         assert!(answers.into_iter().all(|answer| matches!(answer, Ok(Ok(7)))));
     }
 
-    #[tokio::test]
-    async fn a_messenger_that_leaves_wakes_the_others_all_the_same() {
-        let queue = Arc::new(ReadQueue::default());
-        let other = task::spawn("read", {
-            let queue = Arc::clone(&queue);
-            async move { queue.index().await }
-        });
+    /// Two who were served: a task that sleeps, and the last to fall asleep, who was woken for it.
+    async fn answered(
+        queue: &Arc<ReadQueue>,
+    ) -> (task::Task<Result<u64, Error>>, BoxFuture<'_, Result<u64, Error>>) {
+        let of_task = Arc::clone(queue);
+        let other = task::spawn("read", async move { of_task.index().await });
         while queue.waiting(1) < 1 {
             tokio::task::yield_now().await;
         }
-        // The last to fall asleep is the one who is woken.
-        let mut messenger = Box::pin(queue.index());
+        let mut messenger = queue.index().boxed();
         assert!(messenger.as_mut().now_or_never().is_none());
         queue.begin();
         assert_eq!(queue.answer(7), 2);
+        (other, messenger)
+    }
+
+    #[tokio::test]
+    async fn a_messenger_that_leaves_wakes_the_others_all_the_same() {
+        let queue = Arc::new(ReadQueue::default());
+        let (other, messenger) = answered(&queue).await;
         drop(messenger);
         assert_eq!(other.await.expect("no panic"), Ok(7));
     }
@@ -281,17 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_messenger_that_sleeps_on_keeps_the_others_for_a_tick_only() {
         let queue = Arc::new(ReadQueue::default());
-        let other = task::spawn("read", {
-            let queue = Arc::clone(&queue);
-            async move { queue.index().await }
-        });
-        while queue.waiting(1) < 1 {
-            tokio::task::yield_now().await;
-        }
-        let mut messenger = Box::pin(queue.index());
-        assert!(messenger.as_mut().now_or_never().is_none());
-        queue.begin();
-        assert_eq!(queue.answer(7), 2);
+        let (other, messenger) = answered(&queue).await;
         queue.tick();
         assert_eq!(other.await.expect("no panic"), Ok(7));
         assert_eq!(messenger.await, Ok(7));

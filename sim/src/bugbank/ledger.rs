@@ -52,21 +52,27 @@ impl Ledger {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| said(&error))?;
         let whole = text.rfind('\n').map_or(0, |last| last + 1);
-        file.set_len(whole as u64).map_err(|error| said(&error))?;
         let mut lines = text[..whole].lines();
-        let mut ledger = Self { file: Some(file), hunts: Vec::new() };
-        let Some(first) = lines.next() else {
-            ledger.write(terms).map_err(|error| said(&error))?;
-            return Ok(ledger);
-        };
-        let theirs: Terms = serde_json::from_str(first).map_err(|error| said(&error))?;
-        if theirs != *terms {
-            return Err(said(&"it was begun with other scenarios or another --cpu"));
+        let mut hunts = Vec::new();
+        let first = lines.next();
+        if let Some(first) = first {
+            let theirs: Terms = serde_json::from_str(first).map_err(|error| said(&error))?;
+            if theirs != *terms {
+                return Err(said(&"it was begun with other scenarios or another --cpu"));
+            }
+        } else if !as_line(terms).map_err(|error| said(&error))?.starts_with(&text) {
+            return Err(said(&"it is no ledger"));
         }
         for line in lines {
             let Line { bug, hunt } = serde_json::from_str(line).map_err(|error| said(&error))?;
             // A bug that is no longer planted has no row.
-            ledger.hunts.extend(Bug::named(&bug).map(|bug| (bug, hunt)));
+            hunts.extend(Bug::named(&bug).map(|bug| (bug, hunt)));
+        }
+        // Only what is certainly ours is cut.
+        file.set_len(whole as u64).map_err(|error| said(&error))?;
+        let mut ledger = Self { file: Some(file), hunts };
+        if first.is_none() {
+            ledger.write(terms).map_err(|error| said(&error))?;
         }
         Ok(ledger)
     }
@@ -97,10 +103,12 @@ impl Ledger {
 
     fn write(&mut self, line: &impl Serialize) -> std::io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        file.write_all(text.as_bytes())
+        file.write_all(as_line(line)?.as_bytes())
     }
+}
+
+fn as_line(line: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(line)? + "\n")
 }
 
 #[cfg(test)]
@@ -142,8 +150,21 @@ mod tests {
         Ledger::open(&path, &terms(9)).expect("a new one");
         let refused = Ledger::open(&path, &terms(10)).expect_err("another time");
         assert!(refused.contains("another --cpu"), "{refused}");
-        fs::write(&path, "something else\n").expect("written");
-        assert!(Ledger::open(&path, &terms(9)).is_err());
-        assert_eq!(fs::read_to_string(&path).expect("it is there"), "something else\n");
+        for other in ["something else\n", "something else"] {
+            fs::write(&path, other).expect("written");
+            assert!(Ledger::open(&path, &terms(9)).is_err());
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), other);
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_was_hardly_begun_begins_anew() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("bank.jsonl");
+        Ledger::open(&path, &terms(9)).expect("a new one");
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::write(&path, &text[..text.len() / 2]).expect("written");
+        Ledger::open(&path, &terms(9)).expect("the same one");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
     }
 }

@@ -78,25 +78,19 @@ impl<'a> Witness<'a> {
 
     /// Takes the last supposition back.
     pub(super) fn empty(&mut self, revision: i64) {
-        if let Some(span) = self.span(revision) {
+        if let Some(span) = usize::try_from(revision).ok().and_then(|at| self.spans.get_mut(at)) {
             let (start, _) = std::mem::take(span);
             self.effects.truncate(start as usize);
         }
     }
 
     fn add(&mut self, revision: i64, effects: impl Iterator<Item = Effect<'a>>) {
-        let start = self.effects.len();
-        if self.span(revision).is_some_and(|(_, len)| *len == 0) {
+        let span = usize::try_from(revision).ok().and_then(|at| self.spans.get_mut(at));
+        if let Some(span) = span.filter(|(_, len)| *len == 0) {
+            let start = self.effects.len();
             self.effects.extend(effects);
-            let len = self.effects.len() - start;
-            if let Some(span) = self.span(revision) {
-                *span = (start as u32, len as u32);
-            }
+            *span = (start as u32, (self.effects.len() - start) as u32);
         }
-    }
-
-    fn span(&mut self, revision: i64) -> Option<&mut (u32, u32)> {
-        self.spans.get_mut(usize::try_from(revision).ok()?)
     }
 
     /// Where the store ends: what was seen later than the audit may go beyond it, what was seen

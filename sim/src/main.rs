@@ -4,6 +4,10 @@
 
 use std::process::ExitCode;
 
+// As in the daemon, and a tenth of a run less than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(madsim)]
 fn main() -> ExitCode {
     reseed_sim::cli::main()

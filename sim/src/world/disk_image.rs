@@ -17,7 +17,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
-    ops::Range,
+    ops::{Bound, Range},
 };
 
 use rand::{Rng, RngExt};
@@ -185,10 +185,12 @@ impl Image {
     /// # Errors
     /// `NotFound`, `NotADirectory`.
     pub fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let below = if dir == "/" { dir.to_owned() } else { format!("{dir}/") };
         self.expect_dir(dir)?;
-        let names = self.live.keys().filter(|path| parent(path) == dir && *path != "/");
-        let own = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
-        Ok(names.map(own).collect())
+        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
+        let inside = self.live.range::<str, _>(from).map(|(path, _)| path);
+        let own = inside.map_while(|path| path.strip_prefix(&below));
+        Ok(own.filter(|own| !own.is_empty() && !own.contains('/')).map(str::to_owned).collect())
     }
 
     /// Makes a new empty file.
@@ -411,7 +413,11 @@ impl Image {
         self.files.get(&inode).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    fn expect_dir(&self, dir: &str) -> io::Result<()> {
+    /// That `dir` is one.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`.
+    pub fn expect_dir(&self, dir: &str) -> io::Result<()> {
         match self.lookup(dir) {
             Some(Entry::Dir) => Ok(()),
             Some(Entry::File(_)) => Err(ErrorKind::NotADirectory.into()),

@@ -470,7 +470,7 @@ impl Drive {
     /// Armed ones, and those of the image.
     pub fn sync_dir(&mut self, dir: &str) -> io::Result<()> {
         self.error(Kind::Sync)?;
-        self.image.list(dir)?;
+        self.image.expect_dir(dir)?;
         self.syncing.push(Syncing { what: Synced::Dir(dir.to_owned()), until: None });
         Ok(())
     }

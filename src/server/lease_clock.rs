@@ -124,8 +124,8 @@ impl Log for Proposer {
     }
 
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
-        let proposer = self.clone();
-        async move { proposer.confirm().await }.boxed()
+        let read_index = self.read_index().clone();
+        async move { read_index.wait().await }.boxed()
     }
 }
 

@@ -119,14 +119,9 @@ impl Server {
         roster.refresh();
         let waiters = Arc::new(Waiters::default());
         let readers = Arc::new(ReadQueue::default());
-        let (driver, queue) = (events.clone(), Arc::clone(&readers));
-        let proposer = Proposer::new(driver, queue, Arc::clone(&waiters), &state);
-        let read_index = ReadIndex {
-            readers: Arc::clone(&readers),
-            progress: Arc::clone(&state.progress),
-            metrics: Arc::clone(&state.metrics),
-            timeout: state.config.request_timeout(),
-        };
+        let read_index = ReadIndex::new(Arc::clone(&readers), &state);
+        let proposer =
+            Proposer::new(events.clone(), read_index.clone(), Arc::clone(&waiters), &state);
         let (publisher, watch_hub, hub_task) = hub::start(Arc::clone(&state), log.clone());
         let leases = LeaseClock::new(Arc::clone(&state), proposer.clone());
         let compactor = Compactor::new(Arc::clone(&state), proposer.clone());

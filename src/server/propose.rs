@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::changes;
 use crate::raft::driver::Event;
-use crate::raft::read_queue::ReadQueue;
+use crate::read::ReadIndex;
 use crate::state::State;
 
 /// How often is looked whether leadership has moved.
@@ -96,7 +96,7 @@ pub struct Proposer {
 struct Inner {
     next_id: AtomicU64,
     driver: Sender<Event>,
-    readers: Arc<ReadQueue>,
+    read_index: ReadIndex,
     waiters: Arc<Waiters>,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
@@ -108,7 +108,7 @@ struct Inner {
 impl Proposer {
     pub(crate) fn new(
         driver: Sender<Event>,
-        readers: Arc<ReadQueue>,
+        read_index: ReadIndex,
         waiters: Arc<Waiters>,
         state: &State,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Proposer {
                     false => rng::u64() | 1,
                 }),
                 driver,
-                readers,
+                read_index,
                 waiters,
                 progress: Arc::clone(&state.progress),
                 metrics: Arc::clone(&state.metrics),
@@ -209,18 +209,9 @@ impl Proposer {
         })
     }
 
-    /// Returns once a quorum has confirmed, after this call, who leads, and this member has applied
-    /// everything that was committed before the call.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] if no quorum does in time, [`Error::Stopped`] at shutdown.
-    pub(crate) async fn confirm(&self) -> Result<(), Error> {
-        let confirmed = clock::timeout(self.inner.timeout, async {
-            let index = self.inner.readers.index().await?;
-            self.inner.progress.wait_applied(index).await;
-            Ok(())
-        });
-        confirmed.await.unwrap_or(Err(Error::Timeout))
+    /// What makes a read of this member linearizable.
+    pub(crate) fn read_index(&self) -> &ReadIndex {
+        &self.inner.read_index
     }
 
     /// Hands leadership to another member, the one that is furthest if none is named; returns once

@@ -12,17 +12,28 @@ use reseed_rt::probe::{self, Probe};
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::read_queue::ReadQueue;
+use crate::state::State;
 
 /// Waits until what is readable here includes everything acknowledged before the call.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadIndex {
-    pub(crate) readers: Arc<ReadQueue>,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) timeout: Duration,
+    readers: Arc<ReadQueue>,
+    progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
+    timeout: Duration,
 }
 
 impl ReadIndex {
+    /// Asks for rounds by way of `readers`.
+    pub(crate) fn new(readers: Arc<ReadQueue>, state: &State) -> Self {
+        Self {
+            readers,
+            progress: Arc::clone(&state.progress),
+            metrics: Arc::clone(&state.metrics),
+            timeout: state.config.request_timeout(),
+        }
+    }
+
     /// Returns when a read of the local state is linearizable (Raft §6.4).
     ///
     /// # Errors

@@ -85,7 +85,7 @@ async fn open(target: Result<String, String>, limit: Duration) -> io::Result<Str
 }
 
 /// `host:port` of an endpoint, or why it has none.
-fn target(endpoint: &str) -> Result<String, String> {
+pub(super) fn target(endpoint: &str) -> Result<String, String> {
     let bare = match endpoint.split_once("://") {
         Some(("http", rest)) => rest,
         Some((scheme, _)) => return Err(format!("unsupported scheme in endpoint: {scheme}")),

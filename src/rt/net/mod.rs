@@ -11,7 +11,9 @@ mod io;
 mod lanes;
 mod opened;
 mod serve;
+mod upgrade;
 
 pub use channel::{ChannelOptions, channel};
 pub use io::{Exec, Listener, Stream, Timer, connect};
 pub use serve::{ServeBody, ServeOptions, serve};
+pub use upgrade::{UpgradeAnswer, UpgradeRequest, Upgraded, upgrade};

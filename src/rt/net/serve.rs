@@ -9,7 +9,8 @@
 //!
 //! There is no router and no layer stack here: the service sees hyper's request as it came, and
 //! its response goes out as it is, so that a request costs no allocation beyond what hyper and the
-//! service need. What a client can use up is bounded by [`ServeOptions`].
+//! service need. What a client can use up is bounded by [`ServeOptions`]. A service may turn a
+//! connection of HTTP/1.1 into one of another protocol (`upgrade.rs`).
 
 use std::{
     convert::Infallible,
@@ -106,7 +107,8 @@ where
         let accepted = stop.run_until_cancelled(accept(&listener, &room)).await;
         let Some((stream, peer, permit)) = accepted else { break };
         tracing::trace!(%peer, "connection");
-        let service = PerConnection { service: service.clone() };
+        let place = Place { _permit: Arc::new(permit), phase: phase.clone() };
+        let service = PerConnection { service: service.clone(), place };
         let (builder, phase, options) = (builder.clone(), phase.clone(), options.clone());
         lanes
             .run(async move {
@@ -114,7 +116,6 @@ where
                     Ok(stream) => connection(builder, stream, service, phase, options).await,
                     Err(error) => tracing::warn!(%error, "cannot serve a connection"),
                 }
-                drop(permit);
             })
             .await;
     }
@@ -191,7 +192,7 @@ async fn connection<S, B>(
         }
         None => return,
     };
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut drain = pin!(phase.drain.cancelled());
     let mut kill = pin!(phase.kill.cancelled());
     let mut seen = None;
@@ -241,9 +242,31 @@ impl Phase {
     }
 }
 
+/// A place among the connections of a server, which does not end before all are given back.
+#[derive(Clone)]
+pub(super) struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+    phase: Arc<Phase>,
+}
+
+impl Place {
+    /// Does `work`, or what of it is done when the server stops.
+    pub(super) async fn until_stop(self, work: impl Future<Output = ()>) {
+        // Whether it came to its end is the same to the server.
+        let _whole = self.phase.drain.run_until_cancelled(work).await;
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
 /// A connection's view of the service.
 struct PerConnection<S> {
     service: S,
+    place: Place,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
@@ -254,8 +277,11 @@ where
     type Error = Infallible;
     type Future = Timed<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let limit = requested(request.headers());
+        if request.headers().contains_key(http::header::UPGRADE) {
+            request.extensions_mut().insert(self.place.clone());
+        }
         Timed::new(self.service.clone().call(request), limit)
     }
 }

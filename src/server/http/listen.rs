@@ -59,10 +59,10 @@ impl Listeners {
     /// Serves peers until `stop`.
     pub(crate) fn serve_peers(&mut self, service: &PeerService, stop: &Stop) -> Vec<Task<()>> {
         let peer = std::mem::take(&mut self.peer).into_iter().map(|listener| {
-            let server = service.clone().server();
+            let port = service.clone().port();
             // What peers still send is of no use to a member that stops.
             let options = ServeOptions { drain_timeout: Duration::ZERO, ..ServeOptions::default() };
-            task::spawn("peers", serve(listener, server, options, stop.clone()))
+            task::spawn("peers", serve(listener, port, options, stop.clone()))
         });
         peer.collect()
     }

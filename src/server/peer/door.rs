@@ -1,11 +1,11 @@
 //! Who is let in at the peer port, and what.
 
+use http::HeaderMap;
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use reseed_proto::peer::RaftBatch;
 use reseed_rt::chan::Sender;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
 use super::{PEER_VERSION, Peers, header};
 use crate::departure::REMOVED;
@@ -26,13 +26,13 @@ pub(crate) struct Door {
 
 impl Door {
     /// The sender's id, if it means this member of this cluster.
-    pub(crate) fn check(&self, metadata: &MetadataMap) -> Result<u64, Status> {
-        let text = |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<u64, Status> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let id = |name| {
             u64::from_str_radix(text(name), 16)
                 .map_err(|_| Status::invalid_argument(format!("{name} is missing or no id")))
         };
-        check_version(metadata)?;
+        check_version(headers)?;
         let (cluster, to) = (id(header::CLUSTER)?, id(header::TO)?);
         if cluster != self.cluster {
             return Err(Status::failed_precondition(format!(
@@ -62,8 +62,8 @@ impl Door {
 }
 
 /// Refuses who speaks otherwise.
-pub(crate) fn check_version(metadata: &MetadataMap) -> Result<(), Status> {
-    let version = metadata.get(header::VERSION).and_then(|value| value.to_str().ok());
+pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Status> {
+    let version = headers.get(header::VERSION).and_then(|value| value.to_str().ok());
     let version = version.unwrap_or("");
     if version != PEER_VERSION {
         return Err(Status::failed_precondition(format!(

@@ -1,7 +1,8 @@
-//! The transport between members: raft's messages, over gRPC on the peer port.
+//! The transport between members, on the peer port: raft's messages over a stream of frames, and
+//! gRPC for all else.
 //!
 //! ```text
-//!  driver ──► Peers ──► outbox (bounded) ──► stream ══ HTTP/2 ══► rpc::peer ──► driver
+//!  driver ──► Peers ──► outbox (bounded) ──► stream ══ wire ══► incoming ──► driver
 //!               └ full: dropped, and raft is told that the member is unreachable
 //! ```
 //!
@@ -18,20 +19,28 @@
 //!   batches stay unanswered is dropped and opened anew, because TCP alone would believe in a dead
 //!   machine for minutes.
 //!
-//! ADR 006 says why gRPC.
+//! ADR 006 says why gRPC, ADR 008 why not for raft's messages.
+
+use std::time::Duration;
 
 pub(crate) mod ask;
 mod door;
+mod incoming;
 mod leader;
 pub(crate) mod outbox;
+mod silence;
 mod snapshot;
 mod stream;
+mod wire;
 
-pub(crate) use door::{Door, check_version, decode};
+use door::decode;
+pub(crate) use door::{Door, check_version};
+pub(crate) use incoming::take_stream;
 pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
 pub(crate) use snapshot::{Receiving, serve};
 pub(crate) use stream::Route;
+pub(crate) use wire::PATH as STREAM_PATH;
 
 /// Names of the metadata a stream begins with. Ids are hexadecimal, as everywhere.
 pub(crate) mod header {
@@ -49,10 +58,14 @@ pub(crate) mod header {
 }
 
 /// The version of the messages between members; one that differs is refused.
-pub(crate) const PEER_VERSION: &str = "1";
+pub(crate) const PEER_VERSION: &str = "2";
 
 /// Bytes of messages in one batch, about; a batch with one larger message is larger.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// A stream on which nothing has to be sent for so long carries a batch of nothing, so that both
+/// sides notice when the other is gone.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of one batch at the receiver, at most: one message with one entry of the largest request
 /// any configuration allows would be larger than [`BATCH_BYTES_MAX`].

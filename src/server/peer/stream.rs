@@ -6,28 +6,29 @@ use std::time::Duration;
 use std::{io, iter};
 
 use bytes::Bytes;
-use futures::stream;
-use parking_lot::Mutex;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use raft::eraftpb::Message;
-use reseed_proto::peer::{RaftBatch, RaftTaken, peer_client::PeerClient};
-use reseed_rt::chan::{self, Receiver, Sender};
+use reseed_proto::peer::{RaftBatch, RaftTaken, Refusal, peer_client::PeerClient};
+use reseed_rt::chan::{Receiver, Sender};
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::net::{ChannelOptions, channel};
 use reseed_rt::task::Stop;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Extensions, Request, Status};
 
 use super::outbox::Link;
-use super::{BATCH_BYTES_MAX, PEER_VERSION, header};
+use super::silence::Silence;
+use super::wire::{self, Wire};
+use super::{BATCH_BYTES_MAX, IDLE_MAX, PEER_VERSION, header};
 use crate::departure::Departure;
 use crate::raft::PeerEvent;
 
 /// Between two attempts to reach a member.
 const RETRY: Duration = Duration::from_millis(100);
-/// Batches handed to HTTP/2 before it asks for more.
-const BATCHES_IN_STREAM: usize = 4;
 
 /// How one member is reached.
 #[derive(Clone, Debug)]
@@ -59,20 +60,28 @@ impl Route {
         PeerClient::new(channel(url, ChannelOptions { connect_timeout, ..Default::default() }))
     }
 
+    /// Who asks whom.
+    pub(super) fn introduction(&self) -> HeaderMap {
+        let Self { cluster, from, to, .. } = *self;
+        let ids = [(header::CLUSTER, cluster), (header::FROM, from), (header::TO, to)];
+        let mut headers: HeaderMap = ids
+            .map(|(name, id)| {
+                let id = HeaderValue::try_from(format!("{id:x}")).expect("hexadecimal is ASCII");
+                (HeaderName::from_static(name), id)
+            })
+            .into_iter()
+            .collect();
+        if let Ok(urls) = HeaderValue::try_from(self.own_urls.join(",")) {
+            headers.insert(header::URLS, urls);
+        }
+        headers.insert(header::VERSION, HeaderValue::from_static(PEER_VERSION));
+        headers
+    }
+
     /// A request that says who asks whom.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let Self { cluster, from, to, .. } = *self;
-        for (name, id) in [(header::CLUSTER, cluster), (header::FROM, from), (header::TO, to)] {
-            let value = MetadataValue::try_from(format!("{id:x}"));
-            request.metadata_mut().insert(name, value.expect("hexadecimal is ASCII"));
-        }
-        if let Ok(urls) = MetadataValue::try_from(self.own_urls.join(",")) {
-            request.metadata_mut().insert(header::URLS, urls);
-        }
-        let version = MetadataValue::from_static(PEER_VERSION);
-        request.metadata_mut().insert(header::VERSION, version);
-        request
+        let metadata = MetadataMap::from_headers(self.introduction());
+        Request::from_parts(metadata, Extensions::default(), message)
     }
 }
 
@@ -146,87 +155,72 @@ impl Sending {
 
     /// Opens a stream and feeds it until it breaks.
     async fn one_stream(&mut self, url: &str) -> Ended {
-        let (batches, outgoing) = chan::bounded::<RaftBatch>("peer stream", BATCHES_IN_STREAM);
-        let answers = match clock::timeout(self.route.silence_max, self.open(url, outgoing)).await {
-            Ok(Ok(answers)) => answers,
+        let opening = wire::open(url, self.route.introduction());
+        let wire = match clock::timeout(self.route.silence_max, opening).await {
+            Ok(Ok(wire)) => wire,
             Ok(Err(status)) => return Ended::Broken(status),
             Err(elapsed) => return Ended::Broken(Status::unavailable(elapsed.to_string())),
         };
         self.link.set_up(true);
         tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
-        self.feed(&batches, answers).await
-    }
-
-    async fn open(
-        &self,
-        url: &str,
-        outgoing: Receiver<RaftBatch>,
-    ) -> Result<Streaming<RaftTaken>, Status> {
-        let batches = stream::unfold(outgoing, |mut outgoing| async {
-            outgoing.recv().await.map(|batch| (batch, outgoing))
-        });
-        let request = self.route.request(batches);
-        Ok(self.route.client(url).raft(request).await?.into_inner())
-    }
-
-    async fn feed(
-        &mut self,
-        batches: &Sender<RaftBatch>,
-        mut answers: Streaming<RaftTaken>,
-    ) -> Ended {
-        let unanswered = Unanswered::default();
-        let silence_max = self.route.silence_max;
-        let mut silent = pin!(unanswered.for_longer_than(silence_max));
-        loop {
-            tokio::select! {
-                biased;
-                answer = answers.message() => match answer {
-                    Ok(Some(_)) => unanswered.end(),
-                    Ok(None) => return Ended::Broken(Status::unavailable("the stream has ended")),
-                    Err(status) => return Ended::Broken(status),
-                },
-                () = &mut silent => {
-                    return Ended::Broken(Status::unavailable("the peer is silent"));
-                }
-                messages = self.waiting.recv(), if !batches.is_closed() => {
-                    let Some(messages) = messages else { return Ended::Stopped };
-                    for batch in to_batches(messages) {
-                        unanswered.begin();
-                        // Bounded by the silence above only if somebody watches it.
-                        let sent = clock::timeout(silence_max, batches.send(batch)).await;
-                        if !matches!(sent, Ok(Ok(()))) {
-                            return Ended::Broken(Status::unavailable("the peer takes nothing"));
-                        }
-                    }
-                }
-            }
+        let (batches, answers) = wire.split();
+        let unanswered = Silence::default();
+        // Also the bound for batches that the connection does not take.
+        let silent = unanswered.for_longer_than(self.route.silence_max);
+        tokio::select! {
+            biased;
+            status = hear(answers, &unanswered) => Ended::Broken(status),
+            () = silent => Ended::Broken(Status::unavailable("the peer is silent")),
+            ended = feed(&mut self.waiting, batches, &unanswered) => ended,
         }
     }
 }
 
-/// When the oldest batch that nobody has answered was sent.
-#[derive(Debug, Default)]
-struct Unanswered(Mutex<Option<Instant>>);
-
-impl Unanswered {
-    fn begin(&self) {
-        self.0.lock().get_or_insert_with(Instant::now);
-    }
-
-    fn end(&self) {
-        *self.0.lock() = None;
-    }
-
-    /// Returns once something has been unanswered for `max`. One timer for all batches: it looks
-    /// again when the oldest it knew of would be too old.
-    async fn for_longer_than(&self, max: Duration) {
-        loop {
-            let since = *self.0.lock();
-            let left = since.map_or(max, |since| max.saturating_sub(since.elapsed()));
-            if left.is_zero() {
-                return;
+/// Reads what the other side says until it says no more.
+async fn hear(mut answers: SplitStream<Wire>, unanswered: &Silence) -> Status {
+    loop {
+        match wire::next::<RaftTaken>(&mut answers).await {
+            Ok(RaftTaken { refused: None, .. }) => unanswered.end(),
+            Ok(RaftTaken { refused: Some(Refusal { code, reason }), .. }) => {
+                return Status::new(Code::from(code), reason);
             }
-            clock::sleep(left).await;
+            Err(status) => return status,
+        }
+    }
+}
+
+/// Sends what waits, and a batch of nothing when nothing has waited for long. What has piled up
+/// leaves together.
+async fn feed(
+    waiting: &mut Receiver<Vec<Message>>,
+    mut batches: SplitSink<Wire, Bytes>,
+    unanswered: &Silence,
+) -> Ended {
+    let since_last = Silence::default();
+    let mut idle = pin!(since_last.for_longer_than(IDLE_MAX));
+    loop {
+        since_last.begin();
+        let first = tokio::select! {
+            biased;
+            messages = waiting.recv() => match messages {
+                Some(messages) => messages,
+                None => return Ended::Stopped,
+            },
+            () = &mut idle => {
+                idle.set(since_last.for_longer_than(IDLE_MAX));
+                Vec::new()
+            }
+        };
+        since_last.end();
+        unanswered.begin();
+        let piled_up = iter::from_fn(|| waiting.try_recv().ok());
+        for batch in iter::once(first).chain(piled_up).flat_map(to_batches) {
+            if let Err(error) = batches.feed(wire::frame(&batch)).await {
+                return Ended::Broken(wire::broken(error));
+            }
+        }
+        if let Err(error) = batches.flush().await {
+            return Ended::Broken(wire::broken(error));
         }
     }
 }
@@ -258,24 +252,4 @@ fn to_batches(messages: Vec<Message>) -> Vec<RaftBatch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use raft::eraftpb::Entry;
-
-    use super::*;
-
-    #[test]
-    fn large_turns_are_cut_into_batches_without_losing_or_reordering() {
-        let message = |index, bytes| Message {
-            index,
-            entries: vec![Entry { data: vec![0; bytes].into(), ..Entry::default() }],
-            ..Message::default()
-        };
-        let turn = vec![message(1, 10), message(2, 3 << 20), message(3, 3 << 20), message(4, 9)];
-        let batches = to_batches(turn);
-        let indexes = |batch: &RaftBatch| -> Vec<u64> {
-            let decode = |bytes: &Bytes| Message::decode(bytes.clone()).expect("whole").index;
-            batch.messages.iter().map(decode).collect()
-        };
-        assert_eq!(batches.iter().map(indexes).collect::<Vec<_>>(), [vec![1, 2], vec![3, 4]]);
-    }
-}
+mod tests;

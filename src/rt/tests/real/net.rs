@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use reseed_proto::health::{
@@ -20,7 +20,10 @@ use reseed_proto::health::{
 };
 use reseed_rt::{
     clock,
-    net::{ChannelOptions, Exec, Listener, ServeOptions, channel, connect, serve},
+    net::{
+        ChannelOptions, Exec, Listener, ServeOptions, UpgradeAnswer, UpgradeRequest, channel,
+        connect, serve, upgrade,
+    },
     task::{self, Stop, Task},
 };
 use tokio::{
@@ -82,9 +85,17 @@ impl tower::Service<Request<Incoming>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         if request.uri().path().starts_with("/grpc.health.v1.Health/") {
             return Box::pin(self.0.call(request));
+        }
+        if let Some(asked) = UpgradeRequest::of(&mut request, "echo") {
+            let answer = asked.agree("echo", |connection| async move {
+                let (mut from, mut to) = tokio::io::split(connection);
+                // Until either side is gone.
+                let _copied = tokio::io::copy(&mut from, &mut to).await;
+            });
+            return Box::pin(async move { Ok(answer) });
         }
         let said = match request.uri().path() {
             "/thread" => format!("{:?}", std::thread::current().id()),
@@ -268,4 +279,25 @@ async fn a_connection_that_says_nothing_is_closed() {
         let _ended = no_hang(stream.read_to_end(&mut rest)).await;
     }
     no_hang(server.client().check(ask(""))).await.expect("the others do not notice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_goes_on_as_another_protocol_until_the_server_stops() {
+    let server = Running::start(ServeOptions { drain_timeout: HANG, ..Default::default() }).await;
+    let ask = |protocol| upgrade(&server.address, "/any", protocol, HeaderMap::new());
+    let UpgradeAnswer::Agreed(mut echo) = no_hang(ask("echo")).await.expect("it listens") else {
+        panic!("refused");
+    };
+    let mut said = [0; 5];
+    echo.write_all(b"hello").await.expect("it reads");
+    no_hang(echo.read_exact(&mut said)).await.expect("it answers");
+    assert_eq!(&said, b"hello");
+    let refused = no_hang(ask("chess")).await.expect("it listens");
+    assert!(matches!(refused, UpgradeAnswer::Refused(_)), "{refused:?}");
+    server.stop.cancel();
+    no_hang(server.server).await.expect("the server ends by itself");
+    let mut rest = Vec::new();
+    // Closed or reset: both end it.
+    let _ended = no_hang(echo.read_to_end(&mut rest)).await;
+    assert!(no_hang(upgrade(&server.address, "/any", "echo", HeaderMap::new())).await.is_err());
 }

@@ -12,8 +12,8 @@ fn door() -> Door {
     Door { cluster: 0xc1, member: 0xa, peers: outbox::tests::peers(), driver }
 }
 
-fn metadata(cluster: &str, to: &str, version: &str) -> MetadataMap {
-    let mut metadata = MetadataMap::new();
+fn metadata(cluster: &str, to: &str, version: &str) -> HeaderMap {
+    let mut metadata = HeaderMap::new();
     let fields = [
         (header::CLUSTER, cluster),
         (header::FROM, "b"),

@@ -1,0 +1,101 @@
+//! The receiving side of a stream.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::SinkExt as _;
+use http::{Request, Response};
+use hyper::body::Incoming as Body;
+use reseed_proto::peer::{RaftBatch, RaftTaken, Refusal};
+use reseed_rt::clock;
+use reseed_rt::net::UpgradeRequest;
+use tonic::Status;
+
+use super::silence::Silence;
+use super::wire::{self, Wire};
+use super::{Door, IDLE_MAX, decode};
+use crate::raft::PeerEvent;
+
+/// Batches are answered so many times while the other side waits for an election timeout: it gives
+/// up after several of those.
+const ANSWERS_PER_ELECTION: u32 = 2;
+/// A sender that says nothing for so many of its idle turns is gone.
+const IDLE_TURNS_MAX: u32 = 3;
+
+/// The answer to a peer that wants to send raft's messages, which are taken from then on.
+pub(crate) fn take_stream(
+    door: Door,
+    election_timeout: Duration,
+    mut request: Request<Body>,
+) -> Response<tonic::body::Body> {
+    let from = match door.check(request.headers()) {
+        Ok(from) => from,
+        Err(status) => return status.into_http(),
+    };
+    let Some(asked) = UpgradeRequest::of(&mut request, wire::PROTOCOL) else {
+        return Status::invalid_argument("this path is for streams of peers").into_http();
+    };
+    let incoming = Incoming { from, door, election_timeout };
+    asked.agree(wire::PROTOCOL, |connection| incoming.take(wire::over(connection)))
+}
+
+/// A stream on its way in.
+#[derive(Debug)]
+struct Incoming {
+    from: u64,
+    door: Door,
+    election_timeout: Duration,
+}
+
+impl Incoming {
+    /// Takes batches until the stream ends; a sender that is refused is told why.
+    async fn take(self, mut wire: Wire) {
+        let Err(status) = self.take_all(&mut wire).await;
+        let refused = Refusal { code: status.code().into(), reason: status.message().to_owned() };
+        let answer = RaftTaken { refused: Some(refused), ..RaftTaken::default() };
+        // It may be gone.
+        let _told = clock::timeout(self.election_timeout, wire.send(wire::frame(&answer))).await;
+    }
+
+    async fn take_all(&self, wire: &mut Wire) -> Result<Infallible, Status> {
+        let answer_interval = self.election_timeout / ANSWERS_PER_ELECTION;
+        let (mut taken, mut told) = (0, 0);
+        let mut due = pin!(clock::sleep(answer_interval));
+        let quiet = Silence::default();
+        quiet.begin();
+        let mut gone = pin!(quiet.for_longer_than(IDLE_MAX * IDLE_TURNS_MAX));
+        loop {
+            let batch: RaftBatch = tokio::select! {
+                biased;
+                () = &mut due, if taken > told => {
+                    told = taken;
+                    let answer = RaftTaken { batches: taken, refused: None };
+                    wire.send(wire::frame(&answer)).await.map_err(wire::broken)?;
+                    due.set(clock::sleep(answer_interval));
+                    continue;
+                }
+                () = &mut gone => return Err(Status::unavailable("the peer is silent")),
+                batch = wire::next(wire) => batch?,
+            };
+            quiet.end();
+            quiet.begin();
+            taken += 1;
+            self.hand_on(&batch).await?;
+        }
+    }
+
+    async fn hand_on(&self, batch: &RaftBatch) -> Result<(), Status> {
+        // It may have been removed since the stream began.
+        self.door.check_member(self.from)?;
+        if batch.messages.is_empty() {
+            return Ok(());
+        }
+        let messages = decode(batch, self.from).inspect_err(|status| {
+            let from = format_args!("{:x}", self.from);
+            tracing::warn!(from, reason = status.message(), "refused a peer's messages");
+        })?;
+        let handed = self.door.driver.send(PeerEvent::Received(messages)).await;
+        handed.map_err(|_closed| Status::unavailable("this member stops"))
+    }
+}

@@ -39,6 +39,7 @@ use tokio::sync::{Notify, RwLock};
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::propose::Proposer;
+use crate::read::ReadIndex;
 use crate::state::State;
 
 /// The clock looks at least this often; the pace of revocations is counted in it.
@@ -107,31 +108,38 @@ struct Inner {
     order: RwLock<()>,
 }
 
-impl Log for Proposer {
+/// The member's own log.
+#[derive(Debug)]
+struct Replicated {
+    proposer: Proposer,
+    read_index: ReadIndex,
+}
+
+impl Log for Replicated {
     fn propose(
         &self,
         request: Request,
         term: Option<u64>,
     ) -> BoxFuture<'static, Result<Response, Error>> {
-        let proposer = self.clone();
+        let proposer = self.proposer.clone();
         async move {
             match term {
                 Some(term) => proposer.propose_leading(request, term).await,
-                None => Proposer::propose(&proposer, request).await,
+                None => proposer.propose(request).await,
             }
         }
         .boxed()
     }
 
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
-        let read_index = self.read_index().clone();
+        let read_index = self.read_index.clone();
         async move { read_index.wait().await }.boxed()
     }
 }
 
 impl LeaseClock {
     /// The clock of a member that has been opened and does not apply yet.
-    pub(crate) fn new(state: Arc<State>, proposer: Proposer) -> Self {
+    pub(crate) fn new(state: Arc<State>, proposer: Proposer, read_index: ReadIndex) -> Self {
         let member = Member {
             id: state.member_id,
             progress: Arc::clone(&state.progress),
@@ -142,7 +150,7 @@ impl LeaseClock {
         };
         let leases = granted(&state);
         probe::hit_if(!leases.is_empty(), Probe::LeaseRestored);
-        Self::over(Arc::new(proposer), member, leases)
+        Self::over(Arc::new(Replicated { proposer, read_index }), member, leases)
     }
 
     /// Takes all leases anew from a state that was replaced as a whole. This member does not lead.

@@ -120,10 +120,9 @@ impl Server {
         let waiters = Arc::new(Waiters::default());
         let readers = Arc::new(ReadQueue::default());
         let read_index = ReadIndex::new(Arc::clone(&readers), &state);
-        let proposer =
-            Proposer::new(events.clone(), read_index.clone(), Arc::clone(&waiters), &state);
+        let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
         let (publisher, watch_hub, hub_task) = hub::start(Arc::clone(&state), log.clone());
-        let leases = LeaseClock::new(Arc::clone(&state), proposer.clone());
+        let leases = LeaseClock::new(Arc::clone(&state), proposer.clone(), read_index.clone());
         let compactor = Compactor::new(Arc::clone(&state), proposer.clone());
 
         let (on_lease, on_compaction) = (leases.clone(), compactor.clone());

@@ -27,7 +27,6 @@ use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::changes;
 use crate::raft::driver::Event;
-use crate::read::ReadIndex;
 use crate::state::State;
 
 /// How often is looked whether leadership has moved.
@@ -96,7 +95,6 @@ pub struct Proposer {
 struct Inner {
     next_id: AtomicU64,
     driver: Sender<Event>,
-    read_index: ReadIndex,
     waiters: Arc<Waiters>,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
@@ -106,12 +104,7 @@ struct Inner {
 }
 
 impl Proposer {
-    pub(crate) fn new(
-        driver: Sender<Event>,
-        read_index: ReadIndex,
-        waiters: Arc<Waiters>,
-        state: &State,
-    ) -> Self {
+    pub(crate) fn new(driver: Sender<Event>, waiters: Arc<Waiters>, state: &State) -> Self {
         Self {
             inner: Arc::new(Inner {
                 // Ids of an earlier run may still be in the log: begin somewhere else.
@@ -120,7 +113,6 @@ impl Proposer {
                     false => rng::u64() | 1,
                 }),
                 driver,
-                read_index,
                 waiters,
                 progress: Arc::clone(&state.progress),
                 metrics: Arc::clone(&state.metrics),
@@ -207,11 +199,6 @@ impl Proposer {
             let denies = planted::on(Bug::TimeoutDenies);
             Err(if denies { Error::TooManyRequests } else { Error::Timeout })
         })
-    }
-
-    /// What makes a read of this member linearizable.
-    pub(crate) fn read_index(&self) -> &ReadIndex {
-        &self.inner.read_index
     }
 
     /// Hands leadership to another member, the one that is furthest if none is named; returns once

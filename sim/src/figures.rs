@@ -32,6 +32,8 @@ pub struct Figures {
     pub segments: u64,
     /// Faults and effects that bit, by their names in `plan::fault`.
     pub fired: Counts,
+    /// Points of `rt::buggify` that fired, by name.
+    pub points: Counts,
     /// Probes hit, by name.
     pub probes: Counts,
     /// Requests by field and class of its value, such as `range.limit/negative`.
@@ -54,6 +56,7 @@ impl Figures {
         self.segments += other.segments;
         for (mine, others) in [
             (&mut self.fired, &other.fired),
+            (&mut self.points, &other.points),
             (&mut self.probes, &other.probes),
             (&mut self.coverage, &other.coverage),
             (&mut self.operations, &other.operations),

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     bundle::{self, Contents},
-    figures::Figures,
+    figures::{Counts, Figures},
     history::{Event, Recorder},
     judge::{self, Outcome},
     plan::Plan,
@@ -85,7 +85,8 @@ fn report(plan: &Plan, ended: &Ended<Trial>, history: &[Event]) -> Report {
         }
     };
     // Counted outside the trial, because a trial that panics tells nothing.
-    outcome.figures.probes = probes();
+    outcome.figures.points = some(reseed_rt::sim::points());
+    outcome.figures.probes = some(reseed_rt::sim::probes());
     outcome.figures.fired = ended.fired.clone();
     let judgement = judge::judge(plan, &outcome);
     Report {
@@ -104,11 +105,7 @@ fn report(plan: &Plan, ended: &Ended<Trial>, history: &[Event]) -> Report {
     }
 }
 
-/// Probes hit by this process, which runs one simulation.
-fn probes() -> crate::figures::Counts {
-    let counts = reseed_rt::sim::probes().into_iter();
-    counts
-        .filter(|(_, count)| *count > 0)
-        .map(|(probe, count)| (probe.name().into(), count))
-        .collect()
+/// Those of this process, which runs one simulation, that happened at all.
+fn some(counts: impl Iterator<Item = (&'static str, u64)>) -> Counts {
+    counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count)).collect()
 }

@@ -22,6 +22,7 @@
 //! | [`signal`] | the request to stop |
 
 pub mod buggify;
+mod catalogue;
 pub mod chan;
 pub mod clock;
 pub mod disk;

@@ -163,7 +163,7 @@ pub(crate) async fn settle() {}
 // ---- the rest ----
 
 #[inline(always)]
-pub(crate) fn buggify(_name: &'static str) -> bool {
+pub(crate) fn buggify(_point: crate::buggify::Point) -> bool {
     false
 }
 

@@ -4,37 +4,11 @@
 //! in production. In simulation the hits of a run are counted, and a swarm lists the probes that
 //! none of its runs hit: what is never reached is not tested, however many seeds pass.
 
-use crate::imp;
+use crate::{catalogue::catalogue, imp};
 
-/// Defines [`Probe`] and what is known of each.
-macro_rules! probes {
-    ($($probe:ident: $name:literal, $story:literal;)*) => {
-        /// A rare branch.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Probe {
-            $(#[doc = $story] $probe,)*
-        }
-
-        impl Probe {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$probe,)*];
-
-            /// Its name in tables: layer and place.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$probe => $name,)* }
-            }
-
-            /// What happens there, in one line.
-            #[must_use]
-            pub const fn story(self) -> &'static str {
-                match self { $(Self::$probe => $story,)* }
-            }
-        }
-    };
-}
-
-probes! {
+catalogue! {
+/// A rare branch.
+pub enum Probe {
     WalRotated: "wal.rotated", "A segment of the log was full, the next one was begun.";
     WalTornTail: "wal.torn_tail", "The log ended in a torn record, which was cut off.";
     WalConflict: "wal.conflict", "A boot found entries in the log that later ones replace.";
@@ -78,6 +52,7 @@ probes! {
     InstallFinished: "snapshot.install_finished", "A boot finished an installation.";
     SnapshotStreamed: "snapshot.streamed", "A snapshot was streamed to its end.";
     Halted: "halt", "The member stopped itself.";
+}
 }
 
 /// Marks that `probe` was reached.

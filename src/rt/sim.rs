@@ -20,7 +20,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{disk::Disk, probe::Probe};
+use crate::{buggify::Point, disk::Disk, probe::Probe};
 
 /// The simulated machine room, asked on behalf of the node the current task runs on.
 pub trait World: Send + Sync + 'static {
@@ -39,8 +39,8 @@ pub trait World: Send + Sync + 'static {
     fn seed(&self, label: &'static str) -> [u8; 32];
     /// One random number.
     fn draw(&self) -> u64;
-    /// Does the armed point `name` fire?
-    fn buggify(&self, name: &'static str) -> bool;
+    /// Does `point` fire? Only if it is armed.
+    fn buggify(&self, point: Point) -> bool;
     /// The node's disk.
     fn disk(&self) -> Arc<dyn Disk>;
     /// How long, in true simulated time, the node's disk works on what it was asked.
@@ -285,22 +285,30 @@ pub(crate) async fn settle() {
 
 // ---- the rest ----
 
-pub(crate) fn buggify(name: &'static str) -> bool {
-    world().buggify(name)
+pub(crate) fn buggify(point: Point) -> bool {
+    let fires = world().buggify(point);
+    POINTS[point as usize].fetch_add(u64::from(fires), Ordering::Relaxed);
+    fires
 }
-
-/// How often each probe was hit: by the one simulation of this process.
-static PROBES: [AtomicU64; Probe::ALL.len()] = [const { AtomicU64::new(0) }; Probe::ALL.len()];
 
 pub(crate) fn probe(probe: Probe) {
     PROBES[probe as usize].fetch_add(1, Ordering::Relaxed);
 }
 
+/// How often each point fired and each probe was hit: by the one simulation of this process.
+static POINTS: [AtomicU64; Point::ALL.len()] = [const { AtomicU64::new(0) }; Point::ALL.len()];
+static PROBES: [AtomicU64; Probe::ALL.len()] = [const { AtomicU64::new(0) }; Probe::ALL.len()];
+
+/// How often each point fired so far.
+pub fn points() -> impl Iterator<Item = (&'static str, u64)> {
+    let names = Point::ALL.iter().map(|point| point.name());
+    names.zip(POINTS.iter().map(|count| count.load(Ordering::Relaxed)))
+}
+
 /// How often each probe was hit so far.
-#[must_use]
-pub fn probes() -> Vec<(Probe, u64)> {
-    let count = |probe: &Probe| (*probe, PROBES[*probe as usize].load(Ordering::Relaxed));
-    Probe::ALL.iter().map(count).collect()
+pub fn probes() -> impl Iterator<Item = (&'static str, u64)> {
+    let names = Probe::ALL.iter().map(|probe| probe.name());
+    names.zip(PROBES.iter().map(|count| count.load(Ordering::Relaxed)))
 }
 
 pub(crate) async fn stop_requested() -> &'static str {

@@ -17,7 +17,7 @@ use reseed_core::error::Error;
 use reseed_core::{Machine, codec};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{LogEntry, log_entry::Request};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::Receiver;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
@@ -125,10 +125,10 @@ impl Applier {
         let mut entries = batch.into_iter().peekable();
         while entries.peek().is_some() {
             self.state.backend.room().await?;
-            if buggify::point("apply.late") {
+            if buggify::point(Point::ApplyLate) {
                 clock::sleep(LATE).await;
             }
-            let at_once = if buggify::point("apply.one_entry") { 1 } else { ENTRIES_PER_LOCK };
+            let at_once = if buggify::point(Point::ApplyOneEntry) { 1 } else { ENTRIES_PER_LOCK };
             let began = Instant::now();
             let run: Vec<Entry> = entries.by_ref().take(at_once).collect();
             let done = self.execute(&run)?;

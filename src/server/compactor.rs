@@ -12,7 +12,7 @@ use reseed_core::applied::Effect;
 use reseed_core::error::Error;
 use reseed_proto::etcdserverpb::CompactionRequest;
 use reseed_proto::log::log_entry::Request;
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::clock::{self, Instant, interval};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
@@ -101,7 +101,7 @@ impl Compactor {
     /// One bounded step; true when nothing is left to remove.
     fn step(&self) -> bool {
         let state = &*self.state;
-        let one = buggify::point("compaction.one_key");
+        let one = buggify::point(Point::CompactionOneKey);
         let limit = if one { 1 } else { state.config.compaction_batch_limit };
         let mut machine = state.machine.write();
         let target = machine.mvcc.compact_revision();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reseed_planted::{self as planted, Bug};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::Sender;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::disk;
@@ -48,7 +48,7 @@ impl Flusher {
                 // What made the member halt may have left the memory in doubt: the disk decides.
                 return;
             }
-            if buggify::point("flusher.late") {
+            if buggify::point(Point::FlusherLate) {
                 clock::sleep(interval.min(LATE_MAX)).await;
             }
             match self.flush().await {
@@ -70,7 +70,7 @@ impl Flusher {
             let backend = &self.state.backend;
             let ahead = planted::on(Bug::MarkAheadOfBackend);
             let persisted = if ahead { backend.applied().index } else { backend.persisted().index };
-            let early = persisted > truncated_at && buggify::point("flusher.truncate_early");
+            let early = persisted > truncated_at && buggify::point(Point::TruncateEarly);
             if early || persisted >= truncated_at + self.state.config.snapshot_count {
                 // Never waits for the driver, which may wait for apply, which may wait for room
                 // here; a queue that is full is tried again after the next flush.

@@ -30,7 +30,7 @@ use reseed_core::limits::LEASE_CHECKPOINTS_MAX;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::log::log_entry::Request;
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
@@ -432,7 +432,7 @@ impl LeaseClock {
 
     async fn checkpoint(self) {
         let _order = self.inner.order.write().await;
-        if buggify::point("lease.checkpoint_late") {
+        if buggify::point(Point::LeaseCheckpointLate) {
             clock::sleep(WINDOW).await;
         }
         let (found, term) = {

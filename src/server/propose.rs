@@ -16,7 +16,7 @@ use reseed_core::error::Error;
 use reseed_core::{codec, limits};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{LogEntry, MemberChange, log_entry};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::Sender;
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::{clock, rng, task};
@@ -185,7 +185,7 @@ impl Proposer {
         let answer = inner.waiters.register(id);
         let registration = Registration { waiters: &inner.waiters, id };
         let outcome = clock::timeout(inner.timeout, async {
-            if buggify::point("propose.yield") {
+            if buggify::point(Point::ProposeYield) {
                 task::yield_now().await;
             }
             inner.driver.send(event(id, payload)).await.map_err(|_closed| Error::Stopped)?;

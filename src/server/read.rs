@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::clock;
 use reseed_rt::probe::{self, Probe};
 
@@ -40,7 +40,7 @@ impl ReadIndex {
     /// [`Error::Timeout`] if no quorum confirmed in time, [`Error::Stopped`] at shutdown.
     pub(crate) async fn wait(&self) -> Result<(), Error> {
         let level = self.progress.applied() >= self.progress.committed()
-            && !buggify::point("read.long_way");
+            && !buggify::point(Point::ReadLongWay);
         if self.progress.leads_alone() && (level || planted::on(Bug::ReadDuringReplay)) {
             // Raft answers a lone voter's ReadIndex at once with its commit index; taking it from
             // here saves the way to the driver's thread and back, which costs more than the read.

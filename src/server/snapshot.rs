@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use reseed_core::CLUSTER_VERSION;
 use reseed_proto::etcdserverpb::SnapshotResponse;
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::clock::Instant;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::probe::{self, Probe};
@@ -129,7 +129,7 @@ impl Sending {
         let left = total - self.sent;
         // The checksum travels alone, as the last chunk.
         let body_left = left.saturating_sub(CHECKSUM_BYTES);
-        let chunk_bytes = if buggify::point("snapshot.tiny_chunks") { 512 } else { CHUNK_BYTES };
+        let chunk_bytes = if buggify::point(Point::SnapshotTinyChunks) { 512 } else { CHUNK_BYTES };
         let size = if body_left == 0 { left } else { body_left.min(chunk_bytes as u64) };
         let mut blob = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
         self.export.file.read_at(&mut blob, self.sent)?;

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use reseed_planted::Bug;
-use reseed_rt::probe::Probe;
+use reseed_rt::{buggify::Point, probe::Probe};
 
 use super::source::{self, What};
 use crate::{
@@ -34,6 +34,8 @@ enum Kind {
     Faults,
     /// What clients do.
     Roles,
+    /// Where the server may be made to behave rarely.
+    Points,
     /// Rare branches of the server.
     Probes,
     /// The bug bank.
@@ -53,6 +55,7 @@ pub(super) fn command(args: &ListArgs) -> Result<u8, String> {
         Kind::Scenarios => scenarios()?,
         Kind::Faults => FaultKind::NAMES.into_iter().chain(EFFECTS).map(line).collect(),
         Kind::Roles => Role::ALL.iter().map(|role| line(&role_name(*role))).collect(),
+        Kind::Points => Point::ALL.iter().map(|one| two(one.name(), one.story())).collect(),
         Kind::Probes => Probe::ALL.iter().map(|one| two(one.name(), one.story())).collect(),
         Kind::Bugs => Bug::ALL.iter().map(|bug| bug_line(*bug)).collect(),
         Kind::Schema => scenario::schema(),

@@ -50,7 +50,7 @@ enum Sub {
     /// How fast is checking?
     #[command(hide = true)]
     CheckFigures(figures::FiguresArgs),
-    /// What there is: scenarios, faults, roles, probes, bugs, the schema of scenarios.
+    /// What there is: scenarios, faults, roles, points, probes, bugs, the schema of scenarios.
     List(list::ListArgs),
     /// Prints the events of a trace.bin, or the decisions of a decisions.bin.
     Trace(list::TraceArgs),

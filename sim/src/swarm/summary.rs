@@ -136,6 +136,7 @@ pub(super) mod tests {
     pub(in crate::swarm) fn done(seed: u64, verdict: Verdict, signature: &str) -> Done {
         let mut figures = Figures { acknowledged: 50, unknown: 2, ..Figures::default() };
         figures.fired.insert("stop".to_owned(), 3);
+        figures.points.insert("apply.late".to_owned(), 6);
         figures.probes.insert("wal.rotated".to_owned(), 4);
         figures.coverage.insert("range.limit/zero".to_owned(), 5);
         let report = Report {

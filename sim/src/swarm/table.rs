@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use reseed_rt::probe::Probe;
+use reseed_rt::{buggify::Point, probe::Probe};
 
 use super::summary::{Failure, Summary};
 use crate::{
@@ -16,7 +16,10 @@ use crate::{
 /// Everything a swarm has to say at its end.
 pub(super) fn of(summary: &Summary, coverage: bool) -> String {
     let mut parts = vec![verdicts(summary), totals(summary), fired(&summary.figures.fired)];
-    parts.push(probes(&summary.figures.probes));
+    let points = Point::ALL.iter().map(|point| point.name());
+    parts.push(reached("point of buggify", &summary.figures.points, "never fired", points));
+    let probes = Probe::ALL.iter().map(|probe| probe.name());
+    parts.push(reached("probe", &summary.figures.probes, "never hit", probes));
     if coverage {
         parts.push(sent(&summary.figures.coverage));
     }
@@ -95,17 +98,21 @@ fn fired(fired: &Counts) -> String {
     with_never(counts("fault", &some), "never bit", &none)
 }
 
-fn probes(hit: &Counts) -> String {
-    let names = Probe::ALL.iter().map(|probe| probe.name());
-    let none: Vec<_> = names.filter(|name| !hit.contains_key(*name)).collect();
-    with_never(counts("probe", hit), "never hit", &none)
+/// What of a catalogue was reached how often, and what never was.
+fn reached<'a>(
+    head: &str,
+    counted: &Counts,
+    never: &str,
+    all: impl Iterator<Item = &'a str>,
+) -> String {
+    let none: Vec<_> = all.filter(|name| !counted.contains_key(*name)).collect();
+    with_never(counts(head, counted), never, &none)
 }
 
 /// Every cell of the requests that was hit, and those that never were.
 fn sent(hit: &Counts) -> String {
     let cells: Vec<String> = coverage::cells().collect();
-    let none = cells.iter().map(String::as_str).filter(|cell| !hit.contains_key(*cell));
-    with_never(counts("request field/class", hit), "never sent", &none.collect::<Vec<_>>())
+    reached("request field/class", hit, "never sent", cells.iter().map(String::as_str))
 }
 
 fn with_never(mut text: String, what: &str, names: &[&str]) -> String {
@@ -162,6 +169,7 @@ mod tests {
         for part in [
             "2 FAIL [a: b] x 2, x 3",
             "never bit: power_at_disk_op",
+            "never fired: wal.rotate_early",
             "never hit: wal.torn_tail",
             "range.limit/zero",
             "never sent: range.key/empty",

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use madsim::{plugin, task::NodeId};
 use rand::RngExt;
 use reseed_rt::{
+    buggify::Point,
     disk::Disk,
     sim::{Acceptor, Duplex, Life, World},
 };
@@ -108,7 +109,7 @@ impl World for SimWorld {
         draws.entry(node).or_insert_with(new).random()
     }
 
-    fn buggify(&self, name: &'static str) -> bool {
+    fn buggify(&self, point: Point) -> bool {
         let (room, _) = current();
         let mut chance = lock(&room.chance);
         if !chance.buggify {
@@ -117,11 +118,11 @@ impl World for SimWorld {
         // A quarter of the points is armed per run, and fires a quarter of the time.
         let Chance { seed, armed, .. } = &mut *chance;
         let arm = || {
-            let mut own = stream(*seed, name);
+            let mut own = stream(*seed, point.name());
             own.random_ratio(1, 4).then_some(own)
         };
-        let point = armed.entry(name).or_insert_with(arm);
-        let fires = point.as_mut().is_some_and(|own| own.random_ratio(1, 4));
+        let armed = armed.entry(point.name()).or_insert_with(arm);
+        let fires = armed.as_mut().is_some_and(|own| own.random_ratio(1, 4));
         chance.tally.count("buggify", u64::from(fires));
         fires
     }

@@ -17,7 +17,7 @@ use prost::Message as _;
 use raft::eraftpb::{Entry, HardState, Message, MessageType, SnapshotMetadata};
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::{Receiver, Sender};
 use reseed_rt::clock::{self, Instant, interval};
 use reseed_rt::probe::{self, Probe};
@@ -195,7 +195,7 @@ impl Driver {
 
     /// Takes what peers sent: what is there already, up to a bound.
     fn hear(&mut self, first: Option<PeerEvent>) -> Result<(), DriverError> {
-        let most = if buggify::point("raft.hear_one") { 1 } else { PEER_EVENTS_PER_TURN };
+        let most = if buggify::point(Point::RaftHearOne) { 1 } else { PEER_EVENTS_PER_TURN };
         let mut next = first;
         let mut heard = 0;
         while let Some(event) = next {
@@ -263,7 +263,7 @@ impl Driver {
         if self.progress.tick(self.tick) {
             self.woke = Some(Instant::now());
         }
-        let soon = buggify::point("read.ask_again");
+        let soon = buggify::point(Point::ReadAskAgain);
         if let Some(context) = reads.tick(if soon { 1 } else { READ_RETRY_TICKS }) {
             probe::hit(Probe::ReadAskedAgain);
             self.metrics.slow_read_indexes.inc();
@@ -282,7 +282,7 @@ impl Driver {
     /// Takes events until their proposals make a batch; the rest waits for the next turn.
     fn take_turn(&mut self, gathered: &mut VecDeque<Event>) -> Result<(), DriverError> {
         let mut turn = Turn::default();
-        let small = buggify::point("raft.one_proposal");
+        let small = buggify::point(Point::RaftOneProposal);
         let bytes_max = if small { 1 } else { BYTES_PER_TURN };
         while turn.bytes < bytes_max
             && let Some(event) = gathered.pop_front()
@@ -451,7 +451,7 @@ impl Driver {
             self.wal.sync()?;
             self.metrics.wal_fsync.observe(began.elapsed().as_secs_f64());
         }
-        if buggify::point("raft.slow_sync") {
+        if buggify::point(Point::RaftSlowSync) {
             clock::sleep(self.tick / 2).await;
         }
         if planted::on(Bug::StalledLeaderHolds) {

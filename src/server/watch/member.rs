@@ -7,7 +7,7 @@ use reseed_core::error::{Error, Fate};
 use reseed_core::limits::GRPC_OVERHEAD_BYTES;
 use reseed_core::mvcc::{HistoryLimits, RevisionEvents, Span, events_between};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::{Stop, Task};
 
@@ -37,7 +37,7 @@ impl Source for State {
 
     fn history(&self, from: i64, limits: HistoryLimits) -> Result<Vec<RevisionEvents>, Error> {
         probe::hit(Probe::WatchCatchUp);
-        let tiny = buggify::point("watch.tiny_step");
+        let tiny = buggify::point(Point::WatchTinyStep);
         let bytes_max = if tiny { 1 } else { limits.bytes_max };
         let limits = HistoryLimits { bytes_max, ..limits };
         let to = Source::revision(self);

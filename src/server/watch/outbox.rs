@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use reseed_core::watch::Delivery;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::probe::{self, Probe};
 use tokio::sync::Notify;
 use tonic::Status;
@@ -78,7 +78,7 @@ pub(crate) struct Outbox {
 
 impl Default for Outbox {
     fn default() -> Self {
-        let small = buggify::point("watch.small_outbox");
+        let small = buggify::point(Point::WatchSmallOutbox);
         let bytes_max = if small { BYTES_MAX_SMALL } else { BYTES_MAX };
         let inner = Mutex::new(Inner { bytes_max, ..Inner::default() });
         Self { inner, filled: Notify::new(), answered: Notify::new() }
@@ -124,7 +124,7 @@ impl Outbox {
         }
         let full = inner.items.len() - inner.answers >= ITEMS_MAX || inner.bytes >= inner.bytes_max;
         // Only what is taken out tells of room again: an empty outbox is never full.
-        let early = || !inner.items.is_empty() && buggify::point("watch.outbox_full");
+        let early = || !inner.items.is_empty() && buggify::point(Point::WatchOutboxFull);
         if full || early() {
             probe::hit(Probe::WatchVictim);
             inner.refused = true;

@@ -12,7 +12,7 @@ use reseed_core::error::Error;
 use reseed_core::watch::{Delivery, fragments};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::{etcdserverpb as pb, mvccpb};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::Sender;
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
@@ -87,7 +87,7 @@ impl Responses {
         fragment_bytes: usize,
     ) -> Self {
         let parts = VecDeque::new();
-        let small = buggify::point("watch.small_fragments");
+        let small = buggify::point(Point::WatchSmallFragments);
         let fragment_bytes = if small { FRAGMENT_BYTES_SMALL } else { fragment_bytes };
         Self { stream, outbox, signals, source, metrics, fragment_bytes, parts }
     }

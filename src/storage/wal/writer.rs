@@ -10,7 +10,7 @@ use std::{
 };
 
 use reseed_planted::{self as planted, Bug};
-use reseed_rt::buggify;
+use reseed_rt::buggify::{self, Point};
 use reseed_rt::disk::{Disk, File, OpenMode};
 use reseed_rt::probe::{self, Probe};
 
@@ -339,7 +339,7 @@ impl Wal {
     /// Writes one batch of records of `bytes`, in one piece and into one segment.
     fn write(&mut self, bytes: usize, fill: impl Fn(&mut Encoder<'_>)) -> Result<(), WalError> {
         // Only into a segment that is there: what raft has taken must not meet a full disk here.
-        let early = self.is_prepared(bytes as u64) && buggify::point("wal.rotate_early");
+        let early = self.is_prepared(bytes as u64) && buggify::point(Point::WalRotateEarly);
         if self.sealed || self.room() < bytes as u64 || early {
             self.rotate(bytes as u64)?;
         } else if self.next.is_none() && self.offset > self.header.file_bytes / 2 {

@@ -18,6 +18,9 @@ use crate::{
 /// A member that may vote at last is started again so long after.
 const VOTES_FOR: Duration = Duration::from_millis(500);
 
+/// Between two looks whether somebody leads.
+const LEADER_LOOK: Duration = Duration::from_millis(100);
+
 /// One change, from its beginning to its end.
 pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
     let _one_at_a_time = cast.changing.lock().await;
@@ -58,11 +61,8 @@ pub(super) async fn inflict(fault: &FaultKind, cast: &Cast, room: &Room) {
             }
         }
         FaultKind::LostMajority { learner } => {
-            // Who led last has everything that was ever acknowledged (Raft §5.4).
-            let Some(survivor) = (cast.leads)().filter(|number| book.is_running(*number)) else {
-                return;
-            };
             if book.roster.members().len() > 1 {
+                let survivor = book.leader().await;
                 room.count(kind);
                 book.go_on_alone(survivor, learner, room).await;
             }
@@ -102,6 +102,17 @@ impl<'a> Book<'a> {
 
     fn is_running(&self, number: u32) -> bool {
         self.roster.seat(number).is_member && self.member(number).is_up()
+    }
+
+    /// Who leads, once somebody does. Who led last has everything that was ever acknowledged
+    /// (Raft §5.4).
+    async fn leader(&self) -> u32 {
+        loop {
+            match (self.cast.leads)().filter(|number| self.is_running(*number)) {
+                Some(leader) => return leader,
+                None => time::sleep(LEADER_LOOK).await,
+            }
+        }
     }
 
     /// Adds a machine with an empty disk, starts it, and lets it vote if it learns first.

@@ -1,5 +1,5 @@
 //! Sockets, and HTTP over them: an accept loop that serves gRPC and plain HTTP on one port, and
-//! the gRPC client channel.
+//! the gRPC client channel. A connection may go on as another protocol where both sides agree.
 //!
 //! Real tonic, hyper and h2 run in both modes; only the bytes underneath travel differently. That
 //! is why frames, flow control, limits and resets are the same in simulation as in production.

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::silence::Silence;
 use super::wire::{self, Wire};
-use super::{Door, IDLE_MAX, decode};
+use super::{Door, IDLE_MAX, SILENT_ELECTIONS, decode};
 use crate::raft::PeerEvent;
 
 /// Batches are answered so many times while the other side waits for an election timeout: it gives
@@ -23,10 +23,30 @@ const ANSWERS_PER_ELECTION: u32 = 2;
 /// A sender that says nothing for so many of its idle turns is gone.
 const IDLE_TURNS_MAX: u32 = 3;
 
+/// When the receiving side does something by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// What came is answered so often.
+    pub(super) answer_interval: Duration,
+    /// A sender that has said nothing for so long is gone.
+    pub(super) gone_after: Duration,
+}
+
+impl Pace {
+    /// That of a member with this election timeout.
+    pub(crate) fn of(election_timeout: Duration) -> Self {
+        Self {
+            answer_interval: election_timeout / ANSWERS_PER_ELECTION,
+            // No less than the time a batch may be on its way.
+            gone_after: (IDLE_MAX * IDLE_TURNS_MAX).max(election_timeout * SILENT_ELECTIONS),
+        }
+    }
+}
+
 /// The answer to a peer that wants to send raft's messages, which are taken from then on.
 pub(crate) fn take_stream(
     door: Door,
-    election_timeout: Duration,
+    pace: Pace,
     mut request: Request<Body>,
 ) -> Response<tonic::body::Body> {
     let from = match door.check(request.headers()) {
@@ -36,7 +56,7 @@ pub(crate) fn take_stream(
     let Some(asked) = UpgradeRequest::of(&mut request, wire::PROTOCOL) else {
         return Status::invalid_argument("this path is for streams of peers").into_http();
     };
-    let incoming = Incoming { from, door, election_timeout };
+    let incoming = Incoming { from, door, pace };
     asked.agree(wire::PROTOCOL, |connection| incoming.take(wire::over(connection)))
 }
 
@@ -45,7 +65,7 @@ pub(crate) fn take_stream(
 struct Incoming {
     from: u64,
     door: Door,
-    election_timeout: Duration,
+    pace: Pace,
 }
 
 impl Incoming {
@@ -55,16 +75,16 @@ impl Incoming {
         let refused = Refusal { code: status.code().into(), reason: status.message().to_owned() };
         let answer = RaftTaken { refused: Some(refused), ..RaftTaken::default() };
         // It may be gone.
-        let _told = clock::timeout(self.election_timeout, wire.send(wire::frame(&answer))).await;
+        let _told = clock::timeout(self.pace.gone_after, wire.send(wire::frame(&answer))).await;
     }
 
     async fn take_all(&self, wire: &mut Wire) -> Result<Infallible, Status> {
-        let answer_interval = self.election_timeout / ANSWERS_PER_ELECTION;
+        let Pace { answer_interval, gone_after } = self.pace;
         let (mut taken, mut told) = (0, 0);
         let mut due = pin!(clock::sleep(answer_interval));
         let quiet = Silence::default();
         quiet.begin();
-        let mut gone = pin!(quiet.for_longer_than(IDLE_MAX * IDLE_TURNS_MAX));
+        let mut gone = pin!(quiet.for_longer_than(gone_after));
         loop {
             let batch: RaftBatch = tokio::select! {
                 biased;
@@ -75,13 +95,12 @@ impl Incoming {
                     due.set(clock::sleep(answer_interval));
                     continue;
                 }
-                () = &mut gone => return Err(Status::unavailable("the peer is silent")),
                 batch = wire::next(wire) => batch?,
+                () = &mut gone => return Err(Status::unavailable("the peer is silent")),
             };
-            quiet.end();
-            quiet.begin();
-            taken += 1;
             self.hand_on(&batch).await?;
+            taken += 1;
+            quiet.restart();
         }
     }
 

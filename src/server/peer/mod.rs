@@ -35,7 +35,7 @@ mod wire;
 
 use door::decode;
 pub(crate) use door::{Door, check_version};
-pub(crate) use incoming::take_stream;
+pub(crate) use incoming::{Pace, take_stream};
 pub(crate) use leader::Leader;
 pub(crate) use outbox::{Home, Peers};
 pub(crate) use snapshot::{Receiving, serve};
@@ -62,6 +62,9 @@ pub(crate) const PEER_VERSION: &str = "2";
 
 /// Bytes of messages in one batch, about; a batch with one larger message is larger.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// A peer that answers nothing for so many election timeouts is connected to anew.
+const SILENT_ELECTIONS: u32 = 3;
 
 /// A stream on which nothing has to be sent for so long carries a batch of nothing, so that both
 /// sides notice when the other is gone.

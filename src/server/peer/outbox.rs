@@ -17,6 +17,7 @@ use reseed_rt::task::{self, Stop, Task};
 
 use super::snapshot::Transfer;
 use super::stream::{Route, Sending};
+use super::{IDLE_MAX, SILENT_ELECTIONS};
 use crate::departure::Departure;
 use crate::raft::{Outbound, PeerEvent};
 use crate::state::State;
@@ -27,9 +28,6 @@ const TURNS_MAX: usize = 512;
 const URLS_MAX: usize = 16;
 /// Routes to callers that are no known members, at most.
 const CALLERS_MAX: usize = 16;
-
-/// A peer that answers nothing for so many election timeouts is connected to anew.
-const SILENT_ELECTIONS: u32 = 3;
 
 /// What a stream, or a transfer of a snapshot, needs of its member.
 #[derive(Clone, Debug)]
@@ -151,6 +149,7 @@ impl Peers {
             driver: self.home.driver.clone(),
             link: link.clone(),
             departure: self.home.departure.clone(),
+            idle_max: IDLE_MAX,
         };
         table.tasks.push(task::spawn("peer", sending.run(stop.clone())));
         table.outboxes.insert(to, Outbox { urls: urls.to_vec(), messages, link, stop, is_member });

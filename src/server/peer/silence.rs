@@ -1,5 +1,6 @@
 //! Since when somebody has been waited for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +14,11 @@ impl Silence {
     /// From now on something is waited for, if nothing was.
     pub(super) fn begin(&self) {
         self.0.lock().get_or_insert_with(Instant::now);
+    }
+
+    /// Something has come, and more is waited for.
+    pub(super) fn restart(&self) {
+        *self.0.lock() = Some(Instant::now());
     }
 
     /// It has come.
@@ -31,5 +37,34 @@ impl Silence {
             }
             clock::sleep(left).await;
         }
+    }
+}
+
+/// The batches of a stream that the other side has not said that it took.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    sent: AtomicU64,
+    since: Silence,
+}
+
+impl Unanswered {
+    /// One more is on its way, or waits for the connection to take it.
+    pub(super) fn send(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.since.begin();
+    }
+
+    /// The other side has taken so many.
+    pub(super) fn taken(&self, batches: u64) {
+        if batches < self.sent.load(Ordering::Relaxed) {
+            self.since.restart();
+        } else {
+            self.since.end();
+        }
+    }
+
+    /// Returns once the other side has said nothing for `max` though it had reason to.
+    pub(super) async fn for_longer_than(&self, max: Duration) {
+        self.since.for_longer_than(max).await;
     }
 }

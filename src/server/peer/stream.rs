@@ -21,9 +21,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Extensions, Request, Status};
 
 use super::outbox::Link;
-use super::silence::Silence;
+use super::silence::{Silence, Unanswered};
 use super::wire::{self, Wire};
-use super::{BATCH_BYTES_MAX, IDLE_MAX, PEER_VERSION, header};
+use super::{BATCH_BYTES_MAX, PEER_VERSION, header};
 use crate::departure::Departure;
 use crate::raft::PeerEvent;
 
@@ -92,6 +92,8 @@ pub(crate) struct Sending {
     pub(super) driver: Sender<PeerEvent>,
     pub(super) link: Link,
     pub(super) departure: Departure,
+    /// After so long without anything to send, an empty batch is sent.
+    pub(super) idle_max: Duration,
 }
 
 /// How one stream came to its end.
@@ -164,23 +166,24 @@ impl Sending {
         self.link.set_up(true);
         tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
         let (batches, answers) = wire.split();
-        let unanswered = Silence::default();
+        let unanswered = Unanswered::default();
         // Also the bound for batches that the connection does not take.
         let silent = unanswered.for_longer_than(self.route.silence_max);
+        let sending = feed(&mut self.waiting, self.idle_max, batches, &unanswered);
         tokio::select! {
             biased;
             status = hear(answers, &unanswered) => Ended::Broken(status),
             () = silent => Ended::Broken(Status::unavailable("the peer is silent")),
-            ended = feed(&mut self.waiting, batches, &unanswered) => ended,
+            ended = sending => ended,
         }
     }
 }
 
 /// Reads what the other side says until it says no more.
-async fn hear(mut answers: SplitStream<Wire>, unanswered: &Silence) -> Status {
+async fn hear(mut answers: SplitStream<Wire>, unanswered: &Unanswered) -> Status {
     loop {
         match wire::next::<RaftTaken>(&mut answers).await {
-            Ok(RaftTaken { refused: None, .. }) => unanswered.end(),
+            Ok(RaftTaken { refused: None, batches }) => unanswered.taken(batches),
             Ok(RaftTaken { refused: Some(Refusal { code, reason }), .. }) => {
                 return Status::new(Code::from(code), reason);
             }
@@ -193,11 +196,12 @@ async fn hear(mut answers: SplitStream<Wire>, unanswered: &Silence) -> Status {
 /// leaves together.
 async fn feed(
     waiting: &mut Receiver<Vec<Message>>,
+    idle_max: Duration,
     mut batches: SplitSink<Wire, Bytes>,
-    unanswered: &Silence,
+    unanswered: &Unanswered,
 ) -> Ended {
     let since_last = Silence::default();
-    let mut idle = pin!(since_last.for_longer_than(IDLE_MAX));
+    let mut idle = pin!(since_last.for_longer_than(idle_max));
     loop {
         since_last.begin();
         let first = tokio::select! {
@@ -207,14 +211,14 @@ async fn feed(
                 None => return Ended::Stopped,
             },
             () = &mut idle => {
-                idle.set(since_last.for_longer_than(IDLE_MAX));
+                idle.set(since_last.for_longer_than(idle_max));
                 Vec::new()
             }
         };
         since_last.end();
-        unanswered.begin();
         let piled_up = iter::from_fn(|| waiting.try_recv().ok());
         for batch in iter::once(first).chain(piled_up).flat_map(to_batches) {
+            unanswered.send();
             if let Err(error) = batches.feed(wire::frame(&batch)).await {
                 return Ended::Broken(wire::broken(error));
             }

@@ -42,13 +42,15 @@ pub(super) fn over(connection: Upgraded) -> Wire {
 /// Why the other side refuses, or that it cannot be reached: then the source is an
 /// [`io::Error`].
 pub(super) async fn open(url: &str, introduction: HeaderMap) -> Result<Wire, Status> {
-    let refused = |headers: &HeaderMap| {
-        let status = Status::from_header_map(headers);
+    let refused = |mut headers: HeaderMap| {
+        // Nothing of ours, and tonic panics if it is not base64.
+        headers.remove("grpc-status-details-bin");
+        let status = Status::from_header_map(&headers);
         status.unwrap_or_else(|| Status::unimplemented("whoever listens there is no peer"))
     };
     match upgrade(url, PATH, PROTOCOL, introduction).await {
         Ok(UpgradeAnswer::Agreed(connection)) => Ok(over(connection)),
-        Ok(UpgradeAnswer::Refused(headers)) => Err(refused(&headers)),
+        Ok(UpgradeAnswer::Refused(headers)) => Err(refused(headers)),
         Err(error) => Err(broken(error)),
     }
 }

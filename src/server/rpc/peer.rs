@@ -24,7 +24,9 @@ use super::status;
 use crate::hash;
 use crate::lease_clock::LeaseClock;
 use crate::membership::Changer;
-use crate::peer::{self, Door, RECEIVED_BYTES_MAX, Receiving, STREAM_PATH, check_version, serve};
+use crate::peer::{
+    self, Door, Pace, RECEIVED_BYTES_MAX, Receiving, STREAM_PATH, check_version, serve,
+};
 
 /// Takes what peers send.
 #[derive(Clone, Debug)]
@@ -74,8 +76,8 @@ impl tower::Service<http::Request<Incoming>> for PeerPort {
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         if request.uri().path() == STREAM_PATH {
             let PeerService { door, changer, .. } = &self.service;
-            let election_timeout = changer.state.config.election_timeout;
-            let answer = peer::take_stream(door.clone(), election_timeout, request);
+            let pace = Pace::of(changer.state.config.election_timeout);
+            let answer = peer::take_stream(door.clone(), pace, request);
             future::ready(Ok(answer)).boxed()
         } else {
             self.server.call(request)

@@ -283,7 +283,8 @@ async fn a_connection_that_says_nothing_is_closed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_goes_on_as_another_protocol_until_the_server_stops() {
-    let server = Running::start(ServeOptions { drain_timeout: HANG, ..Default::default() }).await;
+    let drain_timeout = 2 * HANG;
+    let server = Running::start(ServeOptions { drain_timeout, ..Default::default() }).await;
     let ask = |protocol| upgrade(&server.address, "/any", protocol, HeaderMap::new());
     let UpgradeAnswer::Agreed(mut echo) = no_hang(ask("echo")).await.expect("it listens") else {
         panic!("refused");

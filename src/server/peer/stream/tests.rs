@@ -4,10 +4,10 @@ use futures::future;
 use raft::eraftpb::Entry;
 use reseed_proto::log::member_change::Change;
 use reseed_rt::chan;
-use reseed_rt::net::{Listener, ServeOptions, serve};
+use reseed_rt::net::{Listener, ServeOptions, UpgradeRequest, serve};
 use reseed_rt::task::{self, Task};
 
-use super::super::{Door, outbox, take_stream};
+use super::super::{Door, Pace, outbox, take_stream};
 use super::*;
 use crate::membership::tests::Applied;
 
@@ -48,6 +48,10 @@ struct Receiving {
 
 impl Receiving {
     async fn start() -> Self {
+        Self::at(Pace::of(ELECTION)).await
+    }
+
+    async fn at(pace: Pace) -> Self {
         let (driver, heard) = chan::bounded("driver", 64);
         let door = Door { cluster: 0xc1, member: 0xa, peers: outbox::tests::peers(), driver };
         let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
@@ -55,7 +59,7 @@ impl Receiving {
         let stop = Stop::new();
         let at_door = door.clone();
         let service = tower::service_fn(move |request| {
-            future::ok(take_stream(at_door.clone(), ELECTION, request))
+            future::ok(take_stream(at_door.clone(), pace, request))
         });
         let served = serve(listener, service, ServeOptions::default(), stop.clone());
         Self { url, door, heard, server: task::spawn("server", served), stop }
@@ -76,8 +80,8 @@ struct Sends {
     task: Task<()>,
 }
 
-fn route(receiving: &Receiving, cluster: u64) -> Route {
-    let (own_urls, urls) = (Vec::new(), vec![receiving.url.clone()]);
+fn route(url: &str, cluster: u64) -> Route {
+    let (own_urls, urls) = (Vec::new(), vec![url.to_owned()]);
     Route { cluster, from: 0xb, to: 0xa, own_urls, urls, silence_max: ELECTION }
 }
 
@@ -85,7 +89,8 @@ fn send_to(receiving: &Receiving, cluster: u64) -> Sends {
     let (turns, waiting) = chan::bounded("peer", 64);
     let (driver, learns) = chan::bounded("driver", 64);
     let (link, departure) = (Link::default(), Departure::default());
-    let sending = Sending { route: route(receiving, cluster), waiting, driver, link, departure };
+    let (route, idle_max) = (route(&receiving.url, cluster), ELECTION);
+    let sending = Sending { route, waiting, driver, link, departure, idle_max };
     Sends { turns, learns, task: task::spawn("peer", sending.run(Stop::new())) }
 }
 
@@ -130,6 +135,8 @@ async fn who_is_removed_while_it_sends_is_told_so_and_leaves() {
     let mut log = Applied::default();
     log.add(&[0xa, 0xb]);
     receiving.door.peers.follow(log.members());
+    let introduction = route(&receiving.url, 0xc1).introduction();
+    let mut by_hand = wire::open(&receiving.url, introduction).await.expect("let in");
     let sender = send_to(&receiving, 0xc1);
     assert!(sender.turns.try_send(vec![message(0xb, 1, 1)]).is_ok());
     assert_eq!(receiving.hears().await, [1]);
@@ -138,6 +145,70 @@ async fn who_is_removed_while_it_sends_is_told_so_and_leaves() {
     assert!(sender.turns.try_send(vec![message(0xb, 2, 1)]).is_ok());
     // Whatever else happens to a stream, it is opened again as long as there are turns to send.
     clock::timeout(HANG, sender.task).await.expect("it ends").expect("by itself");
+    by_hand.send(wire::frame(&RaftBatch::default())).await.expect("it reads");
+    let refused = answer(&mut by_hand).await.refused.expect("a reason");
+    assert_eq!(Code::from(refused.code), Code::PermissionDenied);
+    assert!(refused.reason.contains("permanently removed"), "{refused:?}");
+}
+
+async fn answer(wire: &mut Wire) -> RaftTaken {
+    clock::timeout(HANG, wire::next(wire)).await.expect("no hang").expect("an answer")
+}
+
+#[tokio::test]
+async fn batches_are_answered_and_a_sender_that_falls_silent_loses_its_stream() {
+    let soon = Duration::from_millis(20);
+    let receiving = Receiving::at(Pace { answer_interval: soon, gone_after: soon * 10 }).await;
+    let introduction = route(&receiving.url, 0xc1).introduction();
+    let mut by_hand = wire::open(&receiving.url, introduction).await.expect("let in");
+    by_hand.send(wire::frame(&RaftBatch::default())).await.expect("it reads");
+    assert_eq!(answer(&mut by_hand).await, RaftTaken { batches: 1, refused: None });
+    let refused = answer(&mut by_hand).await.refused.expect("a reason");
+    assert_eq!(refused.reason, "the peer is silent");
+}
+
+/// What a sender learns of a receiver that takes one batch, answers it or does not, and stops.
+async fn of_one_that_stops(answers: bool, turns: Vec<Vec<Message>>) -> PeerEvent {
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let service = tower::service_fn(move |mut request| {
+        let asked = UpgradeRequest::of(&mut request, wire::PROTOCOL).expect("a stream");
+        let taking = move |connection| async move {
+            let mut wire = wire::over(connection);
+            // It may have given up already.
+            let first = wire::next::<RaftBatch>(&mut wire).await;
+            if answers && first.is_ok() {
+                let taken = RaftTaken { batches: 1, refused: None };
+                let _told = wire.send(wire::frame(&taken)).await;
+            }
+            future::pending().await
+        };
+        future::ok(asked.agree::<tonic::body::Body, _>(wire::PROTOCOL, taking))
+    });
+    let served = serve(listener, service, ServeOptions::default(), Stop::new());
+    let _server = task::spawn("server", served);
+    let (queue, waiting) = chan::bounded("peer", 64);
+    for turn in turns {
+        assert!(queue.try_send(turn).is_ok());
+    }
+    let (driver, mut learns) = chan::bounded("driver", 64);
+    let route = Route { silence_max: Duration::from_millis(200), ..route(&url, 0xc1) };
+    let (link, departure) = (Link::default(), Departure::default());
+    let idle_max = Duration::from_millis(20);
+    let sending = Sending { route, waiting, driver, link, departure, idle_max };
+    let _sending = task::spawn("peer", sending.run(Stop::new()));
+    let learnt = clock::timeout(HANG, learns.recv()).await;
+    learnt.expect("this does not hang").expect("the sender runs")
+}
+
+#[tokio::test]
+async fn a_receiver_that_falls_silent_is_given_up_whatever_it_had_answered() {
+    // More than a connection holds: the sender waits for room when the answer comes.
+    let large = || (0..4).map(|index| vec![message(0xb, index, 8 << 20)]).collect();
+    for (answers, turns) in [(false, large()), (true, large()), (true, Vec::new())] {
+        let learnt = of_one_that_stops(answers, turns).await;
+        assert!(matches!(learnt, PeerEvent::Unreachable(0xa)), "{answers}: {learnt:?}");
+    }
 }
 
 #[tokio::test]
@@ -146,7 +217,7 @@ async fn a_stranger_is_refused_in_words() {
     let mut sender = send_to(&receiving, 0xdd);
     let learnt = clock::timeout(HANG, sender.learns.recv()).await.expect("this does not hang");
     assert!(matches!(learnt, Some(PeerEvent::Unreachable(0xa))), "{learnt:?}");
-    let introduction = route(&receiving, 0xdd).introduction();
+    let introduction = route(&receiving.url, 0xdd).introduction();
     let refused = wire::open(&receiving.url, introduction).await.expect_err("refused");
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("of cluster c1, not dd"), "{refused}");

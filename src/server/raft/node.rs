@@ -163,6 +163,13 @@ impl Node {
             let state = self.raw.apply_conf_change(&step)?;
             self.raw.mut_store().set_conf_state(state);
         }
+        if self.is_leader() && !wanted.voters.contains(&self.id()) {
+            // raft-rs would go on leading, and panic at the next entry that it commits. Whoever has
+            // the whole log is told to campaign (etcd's raft: `StepDownOnRemoval`).
+            self.hand_over(None);
+            let term = self.term();
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+        }
         Ok(())
     }
 

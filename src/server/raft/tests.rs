@@ -1,7 +1,7 @@
 //! The pure step, without a disk: what may happen before `persisted`, and what only after.
 
 use bytes::Bytes;
-use raft::eraftpb::{ConfState, HardState};
+use raft::eraftpb::{ConfState, HardState, Message, MessageType};
 
 use super::log_view::LogView;
 use super::node::{Node, Output};
@@ -133,4 +133,39 @@ fn the_members_decide_who_votes_and_one_change_is_under_way_at_a_time() {
     assert_eq!(node.log().conf_state().voters, [ME, ME + 1]);
     node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
     assert!(settle(&mut node).is_empty(), "committed without the other voter");
+}
+
+#[test]
+fn a_leader_that_is_removed_follows_and_tells_who_is_furthest_to_campaign() {
+    let conf_state = |voters: &[u64]| ConfState { voters: voters.to_vec(), ..Default::default() };
+    let other = ME + 1;
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.set_members(&conf_state(&[ME, other])).expect("one member more");
+    let taken = |index| Message {
+        msg_type: MessageType::MsgAppendResponse as i32,
+        from: other,
+        to: ME,
+        term: 1,
+        index,
+        ..Message::default()
+    };
+    settle(&mut node);
+    node.step(taken(1));
+    node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
+    settle(&mut node);
+    node.step(taken(2));
+    settle(&mut node);
+    assert_eq!(node.committed(), 2);
+    node.set_members(&conf_state(&[other])).expect("one member less");
+    assert!(!node.is_leader());
+    let output = node.output();
+    let told = output.send_now.iter().chain(&output.send_after_sync).any(|message| {
+        message.msg_type == MessageType::MsgTimeoutNow as i32 && message.to == other
+    });
+    assert!(told, "{output:?}");
+    node.persisted(&output);
+    // What would have made it commit.
+    node.step(taken(3));
+    assert!(!node.has_output());
 }

@@ -97,7 +97,11 @@ impl Peers {
         table.tasks.retain(|task| !task.is_finished());
         table.removed = members.removed().map(|id| id.0).collect();
         if let Some(record) = members.iter().find(|member| member.id == me) {
-            table.own_urls.clone_from(&record.peer_urls);
+            // Started to listen elsewhere, it may lack the entry that says so: others must find it
+            // all the same, or it never learns that the entry is committed.
+            let advertised = &self.home.state.config.initial_advertise_peer_urls;
+            let elsewhere = advertised.iter().filter(|url| !record.peer_urls.contains(url));
+            table.own_urls = record.peer_urls.iter().chain(elsewhere).cloned().collect();
         }
         for member in members.iter().filter(|member| member.id != me) {
             self.connect(table, member.id, &member.peer_urls, true);

@@ -194,6 +194,13 @@ impl Node {
     /// Raft ignores what comes from strangers or from before this member's term; that is no error
     /// of this member's.
     pub(crate) fn step(&mut self, message: Message) {
+        let is_call = message.msg_type == MessageType::MsgTimeoutNow as i32;
+        if is_call && message.term == self.term() && self.raw.raft.state == StateRole::PreCandidate
+        {
+            // Who only asks whether it might campaign has voted for nobody; raft-rs would ignore
+            // the leader's word that it may, and wait for another election timeout.
+            self.raw.raft.become_follower(message.term, message.from);
+        }
         if let Err(error) = self.raw.step(message) {
             tracing::debug!(%error, "raft does not take a message");
         }

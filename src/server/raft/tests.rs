@@ -169,3 +169,25 @@ fn a_leader_that_is_removed_follows_and_tells_who_is_furthest_to_campaign() {
     node.step(taken(3));
     assert!(!node.has_output());
 }
+
+#[test]
+fn who_asks_for_votes_before_an_election_heeds_the_leaders_call() {
+    let voters = vec![ME, ME + 1, ME + 2];
+    let conf_state = ConfState { voters, ..ConfState::default() };
+    let hard_state = HardState { term: 3, ..HardState::default() };
+    let log = LogView::new(0, 0, conf_state, hard_state);
+    let config = raft::Config {
+        id: ME,
+        election_tick: 10,
+        heartbeat_tick: 1,
+        pre_vote: true,
+        ..raft::Config::default()
+    };
+    let mut node = Node::new(&config, log).expect("a valid configuration");
+    (0..20).for_each(|_| node.tick());
+    settle(&mut node);
+    assert_eq!(node.term(), 3, "it has asked whether it might, no more");
+    let msg_type = MessageType::MsgTimeoutNow as i32;
+    node.step(Message { msg_type, from: ME + 1, to: ME, term: 3, ..Message::default() });
+    assert_eq!(node.term(), 4, "it campaigns");
+}

@@ -23,7 +23,7 @@ pub(super) struct Life {
     pub(super) grants: u32,
     /// When the first of these was asked for.
     granted_from: Option<u64>,
-    /// Seconds, as granted.
+    /// Seconds, as granted; as asked for, if nobody heard.
     pub(super) ttl: i64,
     /// Acknowledged grants and renewals.
     pub(super) renewals: Vec<Renewal>,
@@ -127,7 +127,7 @@ impl Lives {
     pub(super) fn gather(against: &Against<'_, '_>) -> Self {
         let mut lives = Self::default();
         for op in against.parts.special() {
-            lives.grant(op);
+            lives.grant(op, against.case.rules.lease_ttl_min.as_secs() as i64);
         }
         for op in against.parts.special() {
             lives.op(op);
@@ -155,8 +155,8 @@ impl Lives {
         self.by_id.entry(id).or_default()
     }
 
-    fn grant(&mut self, op: &Op<'_>) {
-        let Request::Grant { id, .. } = op.request else { return };
+    fn grant(&mut self, op: &Op<'_>, least: i64) {
+        let Request::Grant { id, ttl: wanted } = op.request else { return };
         match (op.outcome, op.response().map(|response| &response.body)) {
             (_, Some(Body::Lease { id, ttl })) => {
                 let life = self.life(*id);
@@ -167,6 +167,9 @@ impl Lives {
             (Outcome::Unknown(at), _) if *id != 0 => {
                 let life = self.life(*id);
                 life.granted(op);
+                if life.ttl == 0 {
+                    life.ttl = (*wanted).max(least);
+                }
                 life.renewals_unknown.push(op.invoked);
                 life.renewed_last = life.renewed_last.max(Some(at));
             }

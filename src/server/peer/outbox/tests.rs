@@ -78,6 +78,21 @@ async fn who_has_moved_is_answered_there_until_the_log_says_where_it_is() {
 }
 
 #[tokio::test]
+async fn callers_are_told_of_the_place_of_the_log_and_of_the_one_of_the_flags() {
+    let peers = peers();
+    let me = peers.home.state.member_id;
+    let mut log = Applied::default();
+    log.add(&[me, 2]);
+    peers.follow(log.members());
+    let of_log = log.members().iter().find(|member| member.id == me).expect("a member");
+    let of_flags = &peers.home.state.config.initial_advertise_peer_urls;
+    assert!(!of_flags.is_empty() && of_log.peer_urls != *of_flags, "{of_flags:?}");
+    let both = [of_log.peer_urls.as_slice(), of_flags].concat();
+    assert_eq!(peers.route(2).expect("a member").own_urls, both);
+    peers.ended().await;
+}
+
+#[tokio::test]
 async fn who_is_removed_loses_its_route_for_ever() {
     let peers = peers();
     let mut log = Applied::default();

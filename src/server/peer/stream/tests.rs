@@ -155,14 +155,24 @@ async fn answer(wire: &mut Wire) -> RaftTaken {
     clock::timeout(HANG, wire::next(wire)).await.expect("no hang").expect("an answer")
 }
 
-#[tokio::test]
-async fn batches_are_answered_and_a_sender_that_falls_silent_loses_its_stream() {
-    let soon = Duration::from_millis(20);
-    let receiving = Receiving::at(Pace { answer_interval: soon, gone_after: soon * 10 }).await;
+async fn opened(pace: Pace) -> Wire {
+    let receiving = Receiving::at(pace).await;
     let introduction = route(&receiving.url, 0xc1).introduction();
-    let mut by_hand = wire::open(&receiving.url, introduction).await.expect("let in");
+    wire::open(&receiving.url, introduction).await.expect("let in")
+}
+
+#[tokio::test]
+async fn batches_are_answered() {
+    let answer_interval = Duration::from_millis(20);
+    let mut by_hand = opened(Pace { answer_interval, gone_after: HANG }).await;
     by_hand.send(wire::frame(&RaftBatch::default())).await.expect("it reads");
     assert_eq!(answer(&mut by_hand).await, RaftTaken { batches: 1, refused: None });
+}
+
+#[tokio::test]
+async fn a_sender_that_is_silent_loses_its_stream() {
+    let gone_after = Duration::from_millis(20);
+    let mut by_hand = opened(Pace { answer_interval: HANG, gone_after }).await;
     let refused = answer(&mut by_hand).await.refused.expect("a reason");
     assert_eq!(refused.reason, "the peer is silent");
 }

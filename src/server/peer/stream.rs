@@ -203,7 +203,7 @@ async fn feed(
     let since_last = Silence::default();
     let mut idle = pin!(since_last.for_longer_than(idle_max));
     loop {
-        since_last.begin();
+        since_last.restart();
         let first = tokio::select! {
             biased;
             messages = waiting.recv() => match messages {
@@ -215,7 +215,6 @@ async fn feed(
                 Vec::new()
             }
         };
-        since_last.end();
         let piled_up = iter::from_fn(|| waiting.try_recv().ok());
         for batch in iter::once(first).chain(piled_up).flat_map(to_batches) {
             unanswered.send();

@@ -46,8 +46,10 @@ impl PeerService {
 
     /// As a service for the listener.
     pub(crate) fn port(self) -> PeerPort {
-        let server = PeerServer::new(self.clone());
-        PeerPort { service: self, server: server.max_decoding_message_size(RECEIVED_BYTES_MAX) }
+        let pace = Pace::of(self.changer.state.config.election_timeout);
+        let door = self.door.clone();
+        let server = PeerServer::new(self).max_decoding_message_size(RECEIVED_BYTES_MAX);
+        PeerPort { door, pace, server }
     }
 
     /// Only the leader's clock counts.
@@ -60,7 +62,8 @@ impl PeerService {
 /// What the peer port serves: the stream of raft's messages, and gRPC.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerPort {
-    service: PeerService,
+    door: Door,
+    pace: Pace,
     server: PeerServer<PeerService>,
 }
 
@@ -75,9 +78,7 @@ impl tower::Service<http::Request<Incoming>> for PeerPort {
 
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         if request.uri().path() == STREAM_PATH {
-            let PeerService { door, changer, .. } = &self.service;
-            let pace = Pace::of(changer.state.config.election_timeout);
-            let answer = peer::take_stream(door.clone(), pace, request);
+            let answer = peer::take_stream(self.door.clone(), self.pace, request);
             future::ready(Ok(answer)).boxed()
         } else {
             self.server.call(request)

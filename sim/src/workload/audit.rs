@@ -110,18 +110,22 @@ impl Auditor {
         let (revision, state) = read_all(&channel).await?;
         let at = u64::try_from(self.scribe.now().as_nanos()).unwrap_or(u64::MAX);
         let hash = hash(&channel, revision).await?;
-        let Body::Hash { compact_revision, .. } = hash.body else {
+        let Body::Hash { compact_revision: bound, .. } = hash.body else {
             return Err(Status::internal("no hash"));
         };
         // Nothing was compacted: the server says -1 or 0.
-        let compact_revision = compact_revision.max(0);
+        let compact_revision = bound.max(0);
         let changes_from = if compact_revision == 0 { 1 } else { compact_revision + 1 };
         let changes = changes(&channel, changes_from, revision).await?;
         let leases = leases(&channel).await?;
         let mut hashes = Vec::new();
         for member in 0..self.members {
             let answer = self::hash(&connection(member, options()), revision).await?;
-            let Body::Hash { hash, .. } = answer.body else { continue };
+            let Body::Hash { hash, compact_revision, .. } = answer.body else { continue };
+            // Another bound, another hash: automatic compaction does not wait for the audit.
+            if compact_revision != bound {
+                return Err(Status::aborted("the store is compacted meanwhile"));
+            }
             hashes.push(hash);
         }
         let mut views = Vec::new();

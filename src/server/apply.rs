@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::eraftpb::{Entry, EntryType};
+use raft::eraftpb::Entry;
 use reseed_core::applied::{Applied, At, Effect, Response};
 use reseed_core::error::Error;
 use reseed_core::{Machine, codec};
@@ -210,7 +210,7 @@ impl Applier {
 /// What an entry says, which for changes of who takes part is inside raft's own message.
 fn read_entry(entry: &Entry) -> Result<LogEntry, ApplyError> {
     let index = entry.index;
-    if entry.entry_type != EntryType::EntryNormal as i32 {
+    if changes::is_change(entry) {
         return changes::log_entry(&entry.data)
             .map_err(|error| ApplyError::BadChange { index, error });
     }

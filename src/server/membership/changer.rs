@@ -3,7 +3,13 @@
 //! The leader alone knows how far a learner has come and is the one that raft lets change
 //! anything, so a member that does not lead passes the change on. One change is under way at a
 //! time. What may have been proposed is never tried again.
+//!
+//! Raft counts votes by the change that is *applied*, so members that have not heard that it is
+//! committed go on electing among the members before it: of two, the one that is left would wait
+//! for ever for the vote of a leader that was removed and switched off. So a change is answered
+//! only when those who elect from now on know of it (etcd answers when the leader has applied it).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +24,19 @@ use reseed_rt::chan::Sender;
 use reseed_rt::clock;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::rules::View;
+use super::rules::{View, is_known};
 use crate::peer::{Peers, ask};
 use crate::propose::Proposer;
 use crate::raft::driver::Event;
+use crate::raft::node::Standing;
 use crate::state::State;
 
 /// A peer counts as healthy when it has been connected for so long; etcd's.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two attempts to find a leader that takes the change.
 const RETRY: Duration = Duration::from_millis(50);
+/// Between two looks whether the others know of a change.
+const KNOWN_LOOK: Duration = Duration::from_millis(5);
 
 /// Changes the membership.
 #[derive(Clone, Debug)]
@@ -86,23 +95,47 @@ impl Changer {
         }
         self.hand_over_before(change).await?;
         match self.proposer.propose_change(change.clone()).await? {
-            Response::Members(members) => Ok(members),
+            Response::Members(members) => {
+                let known = self.wait_until_known(self.state.progress.applied());
+                let timeout = self.state.config.request_timeout();
+                clock::timeout(timeout, known).await.unwrap_or(Err(Error::Timeout))?;
+                Ok(members)
+            }
             other => Err(Error::Broken(format!("a change of members applied as {other:?}"))),
         }
     }
 
-    /// A leader that removes itself would leave the others without one for an election timeout:
-    /// another one leads first, and removes it.
+    /// A leader that removes itself would leave the others without one for an election timeout,
+    /// and could not tell whether they know: another one leads first, and removes it.
     async fn hand_over_before(&self, change: &MemberChange) -> Result<(), Error> {
-        if change.change != Some(Change::Remove(self.state.member_id)) {
+        if change.change != Some(Change::Remove(self.state.member_id))
+            // The log refuses to remove the only one.
+            || self.state.progress.leads_alone()
+        {
             return Ok(());
         }
         let limit = self.state.config.election_timeout * 2;
-        match clock::timeout(limit, self.proposer.hand_over(None)).await {
-            Ok(Ok(())) => Err(Error::NotLeader),
-            // Nobody takes over: then it must do it itself.
-            Ok(Err(_)) | Err(_) => Ok(()),
+        // If nobody takes over in time, whoever leads by then is asked again.
+        let _handed_over = clock::timeout(limit, self.proposer.hand_over(None)).await;
+        Err(Error::NotLeader)
+    }
+
+    /// Waits until those who elect know that the log is committed up to `index`.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if another member leads by now: whether they know is not known.
+    async fn wait_until_known(&self, index: u64) -> Result<(), Error> {
+        while !is_known(index, &self.standings().await?.ok_or(Error::Timeout)?) {
+            clock::sleep(KNOWN_LOOK).await;
         }
+        Ok(())
+    }
+
+    /// How far the members have come, if this one leads.
+    async fn standings(&self) -> Result<Option<BTreeMap<u64, Standing>>, Error> {
+        let (asked, standings) = oneshot::channel();
+        self.driver.send(Event::Standings(asked)).await.map_err(|_closed| Error::Stopped)?;
+        standings.await.map_err(|_dropped| Error::Stopped)
     }
 
     fn check(&self, change: &MemberChange) -> Result<(), Error> {
@@ -130,10 +163,8 @@ impl Changer {
         if !known {
             return Err(Error::MemberNotFound);
         }
-        let (asked, matches) = oneshot::channel();
-        self.driver.send(Event::Matches(asked)).await.map_err(|_closed| Error::Stopped)?;
-        let matches = matches.await.map_err(|_dropped| Error::Stopped)?.ok_or(Error::NotLeader)?;
-        let of = |id| matches.get(&id).copied().unwrap_or(0);
+        let standings = self.standings().await?.ok_or(Error::NotLeader)?;
+        let of = |id| standings.get(&id).map_or(0, |standing| standing.matched);
         // etcd: 90 % of what the leader itself has.
         if of(id) < of(self.state.member_id) - of(self.state.member_id) / 10 {
             return Err(Error::LearnerNotReady);

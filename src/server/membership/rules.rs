@@ -1,16 +1,19 @@
-//! When a change of the membership is wise: what `--strict-reconfig-check` asks.
+//! When a change of the membership is wise, which is what `--strict-reconfig-check` asks, and when
+//! it is done.
 //!
 //! Pure: who is there, who has started, who is connected goes in. What is refused here is refused
 //! by the member asked, before the log; what may be done at all is core's to say, at apply. The
 //! rules, their order and their words are etcd's (`server.go`, `cluster.go`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reseed_core::cluster::Members;
 use reseed_core::error::Error;
 use reseed_core::id::MemberId;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::MemberRecord;
+
+use crate::raft::node::Standing;
 
 /// What a member knows when it is asked to change the membership.
 #[derive(Debug)]
@@ -93,6 +96,16 @@ impl View<'_> {
         let (voters, started) = (self.count(|_| true) + 1, self.count(is_started) + 1);
         if started < quorum(voters) { Err(Error::MemberNotEnoughStarted) } else { Ok(()) }
     }
+}
+
+/// Whether those who elect know that the log is committed up to `index`: all whom the leader hears,
+/// and a quorum. Who has not been heard of in this term does not count: the second member of a
+/// cluster, say, which begins to run when it is added.
+pub(super) fn is_known(index: u64, standings: &BTreeMap<u64, Standing>) -> bool {
+    let heard = || standings.values().filter(|standing| standing.votes && standing.matched > 0);
+    let knows = |standing: &&Standing| standing.committed >= index;
+    heard().filter(knows).count() >= quorum(heard().count())
+        && heard().filter(|standing| standing.is_active).all(|standing| knows(&standing))
 }
 
 fn quorum(voters: usize) -> usize {

@@ -17,9 +17,10 @@ use reseed_proto::log::{
 use reseed_proto::peer::ClusterMembers;
 
 use super::join::{check_new, find_in, founders};
-use super::rules::View;
+use super::rules::{View, is_known};
 use crate::config::{Config, InitialMember};
 use crate::raft::changes::*;
+use crate::raft::node::Standing;
 
 /// A machine that only members change in.
 #[derive(Default)]
@@ -213,6 +214,28 @@ fn strict_checks_ask_what_etcd_asks() {
     assert_eq!(may(&log, &[1, 2, 3], |v| v.may_remove(3)), Err(Error::MemberNotEnoughStarted));
     log.add(&[6, 7]);
     assert_eq!(may(&log, &[1, 2, 3], |v| v.may_promote()), Err(Error::MemberNotEnoughStarted));
+}
+
+#[test]
+fn a_change_is_known_when_all_who_are_heard_and_a_quorum_know_it() {
+    // Who votes, is heard, has (part of) the log, knows that entry 5 is committed.
+    let known = |members: &[(bool, bool, bool, bool)]| {
+        let standing = |(votes, is_active, has_log, knows): &(bool, bool, bool, bool)| Standing {
+            votes: *votes,
+            is_active: *is_active,
+            matched: if *has_log { 9 } else { 0 },
+            committed: if *knows { 5 } else { 4 },
+        };
+        is_known(5, &(1..).zip(members.iter().map(standing)).collect())
+    };
+    let leader = (true, true, true, true);
+    assert!(known(&[leader]));
+    assert!(known(&[leader, (true, true, false, false)]), "the second has not begun to run");
+    assert!(!known(&[leader, (true, true, true, false)]));
+    assert!(!known(&[leader, (true, false, true, false)]), "no quorum knows");
+    assert!(known(&[leader, leader, (true, false, true, false)]), "the third is down");
+    assert!(!known(&[leader, leader, (true, true, true, false)]), "its log may be longer");
+    assert!(known(&[leader, (false, true, true, false)]), "it learns");
 }
 
 #[test]

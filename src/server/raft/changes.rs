@@ -26,6 +26,11 @@ pub(crate) enum BadChange {
     Differ,
 }
 
+/// Whether an entry changes who takes part.
+pub(crate) fn is_change(entry: &Entry) -> bool {
+    entry.entry_type != EntryType::EntryNormal as i32
+}
+
 /// Raft's configuration, as it follows from the members.
 pub(crate) fn conf_state(members: &Members) -> ConfState {
     let ids = |learners| {
@@ -131,7 +136,7 @@ pub(crate) fn first_entries(mut members: Vec<MemberRecord>) -> Vec<Entry> {
 pub(crate) fn alone(me: &MemberRecord, members: &Members, tail: &[Entry]) -> Vec<Change> {
     let in_tail = tail
         .iter()
-        .filter(|entry| entry.entry_type != EntryType::EntryNormal as i32)
+        .filter(|entry| is_change(entry))
         .filter_map(|entry| ConfChange::decode(entry.data.clone()).ok())
         .map(|change| change.node_id);
     let mut others: Vec<u64> = members.iter().map(|member| member.id).chain(in_tail).collect();

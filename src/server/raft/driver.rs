@@ -26,7 +26,7 @@ use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 use tokio::sync::oneshot;
 
 use super::hurry::Hurry;
-use super::node::{Node, Refused};
+use super::node::{Node, Refused, Standing};
 use super::read_queue::ReadQueue;
 use super::reads::Reads;
 use super::succession::heeds;
@@ -59,8 +59,8 @@ pub(crate) enum Event {
         /// The entry's data.
         data: Bytes,
     },
-    /// Tell how far the members' logs match this leader's, or that it does not lead.
-    Matches(oneshot::Sender<Option<BTreeMap<u64, u64>>>),
+    /// Tell how far the members have come, or that this one does not lead.
+    Standings(oneshot::Sender<Option<BTreeMap<u64, Standing>>>),
     /// Everything up to this entry is durable in the backend: the log before it may go.
     Persisted {
         /// Index of the last entry in the backend file.
@@ -299,7 +299,7 @@ impl Driver {
                 Event::HandOver(to) => self.node.hand_over(to),
                 Event::Change { id, data } => self.change(id, data)?,
                 // Whoever asked may have given up.
-                Event::Matches(asked) => _ = asked.send(self.node.matches()),
+                Event::Standings(asked) => _ = asked.send(self.node.standings()),
                 Event::Persisted { index } => turn.persisted = Some(index),
             }
         }
@@ -387,6 +387,7 @@ impl Driver {
             self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
             self.send(persisted.send);
+            self.persist(&[], persisted.hard_state.as_ref(), true).await?;
             self.hand_to_apply(persisted.committed).await?;
             for state in output.reads {
                 reads.answer(&state.request_ctx, state.index, Instant::now());

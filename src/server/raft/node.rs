@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use raft::eraftpb::{
     ConfState, Entry, EntryType, HardState, Message, MessageType, SnapshotMetadata,
 };
-use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
+use raft::{Config, Progress, RawNode, ReadState, SnapshotStatus, StateRole};
 use reseed_planted::{self as planted, Bug};
 
 use super::changes;
@@ -47,10 +47,25 @@ pub(crate) struct Output {
 /// What follows once an output is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Persisted {
+    /// To be made durable before `committed` is applied: a change of the members is among it.
+    pub(crate) hard_state: Option<HardState>,
     /// Entries committed by our own sync.
     pub(crate) committed: Vec<Entry>,
     /// Messages that follow from it.
     pub(crate) send: Vec<Message>,
+}
+
+/// How far a member has come, as the leader knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// Whether it votes.
+    pub(crate) votes: bool,
+    /// Whether it was heard of within about an election timeout.
+    pub(crate) is_active: bool,
+    /// Index up to which its log matches the leader's; 0 = not heard of in this term.
+    pub(crate) matched: u64,
+    /// Index up to which it has said that it knows the log to be committed.
+    pub(crate) committed: u64,
 }
 
 /// Why a proposal was not taken.
@@ -173,10 +188,19 @@ impl Node {
         Ok(())
     }
 
-    /// How far each member's log is known to match this leader's; `None` if it does not lead.
-    pub(crate) fn matches(&self) -> Option<BTreeMap<u64, u64>> {
-        let progress = self.raw.raft.prs().iter();
-        self.is_leader().then(|| progress.map(|(id, one)| (*id, one.matched)).collect())
+    /// How far each member has come, this leader among them; `None` if it does not lead.
+    pub(crate) fn standings(&self) -> Option<BTreeMap<u64, Standing>> {
+        let members = self.raw.raft.prs();
+        let standing = |(id, one): (&u64, &Progress)| {
+            let standing = Standing {
+                votes: members.conf().voters().contains(*id),
+                is_active: one.recent_active || *id == self.id(),
+                matched: one.matched,
+                committed: one.committed_index,
+            };
+            (*id, standing)
+        };
+        self.is_leader().then(|| members.iter().map(standing).collect())
     }
 
     /// Heartbeats to everybody, if this member leads: of use to a bug on purpose only.
@@ -279,6 +303,9 @@ impl Node {
             output.hard_state = Some(self.raw.store().hard_state().clone());
         }
         self.commit_unsaved &= output.hard_state.is_none();
+        // That a change of the members is committed decides who elects: what this member says of
+        // it, it must know after a restart.
+        output.must_sync |= output.committed.iter().any(changes::is_change);
         check_consecutive(&output.entries);
         check_consecutive(&output.committed);
         self.pending = Some(ready);
@@ -302,10 +329,13 @@ impl Node {
             self.raw.mut_store().commit_to(commit);
             self.commit_unsaved = true;
         }
-        let persisted =
-            Persisted { committed: light.take_committed_entries(), send: light.take_messages() };
-        check_consecutive(&persisted.committed);
-        persisted
+        let committed = light.take_committed_entries();
+        check_consecutive(&committed);
+        let hard_state = committed.iter().any(changes::is_change).then(|| {
+            self.commit_unsaved = false;
+            self.raw.store().hard_state().clone()
+        });
+        Persisted { hard_state, committed, send: light.take_messages() }
     }
 
     /// Everything up to `index` has been applied.

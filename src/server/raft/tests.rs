@@ -1,7 +1,7 @@
 //! The pure step, without a disk: what may happen before `persisted`, and what only after.
 
 use bytes::Bytes;
-use raft::eraftpb::{ConfState, HardState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType};
 
 use super::log_view::LogView;
 use super::node::{Node, Output};
@@ -128,8 +128,9 @@ fn the_members_decide_who_votes_and_one_change_is_under_way_at_a_time() {
     node.set_members(&conf_state(&[ME, ME + 1])).expect("one member more");
     node.applied(node.committed());
     assert!(node.is_leader() && !node.leads_alone());
-    let matches = node.matches().expect("it leads");
-    assert_eq!(matches, [(ME, 2), (ME + 1, 0)].into());
+    let standings = node.standings().expect("it leads");
+    let come = standings.iter().map(|(id, it)| (*id, it.votes, it.matched, it.committed));
+    assert_eq!(come.collect::<Vec<_>>(), [(ME, true, 2, 2), (ME + 1, true, 0, 0)]);
     assert_eq!(node.log().conf_state().voters, [ME, ME + 1]);
     node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
     assert!(settle(&mut node).is_empty(), "committed without the other voter");
@@ -190,4 +191,46 @@ fn who_asks_for_votes_before_an_election_heeds_the_leaders_call() {
     let msg_type = MessageType::MsgTimeoutNow as i32;
     node.step(Message { msg_type, from: ME + 1, to: ME, term: 3, ..Message::default() });
     assert_eq!(node.term(), 4, "it campaigns");
+}
+
+#[test]
+fn a_change_is_not_applied_before_it_is_known_after_a_restart_that_it_is_committed() {
+    let change =
+        || Bytes::from(prost::Message::encode_to_vec(&raft::eraftpb::ConfChange::default()));
+    let mut leader = lone_voter();
+    settle(&mut leader);
+    leader.propose_change(change()).expect("none is under way");
+    let output = next_output_with_entries(&mut leader);
+    let persisted = leader.persisted(&output);
+    assert_eq!(persisted.committed.len(), 1);
+    assert_eq!(persisted.hard_state.map(|state| state.commit), Some(2));
+    // Its commit index needs no second writing.
+    leader.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
+    let output = next_output_with_entries(&mut leader);
+    assert_eq!(output.hard_state, None);
+    assert_eq!(leader.persisted(&output).hard_state, None, "an ordinary entry");
+
+    let conf_state = ConfState { voters: vec![ME, ME + 1], ..ConfState::default() };
+    let log = LogView::new(0, 0, conf_state, HardState::default());
+    let config = raft::Config { id: ME, ..raft::Config::default() };
+    let mut follower = Node::new(&config, log).expect("a valid configuration");
+    let append = |commit, entries| Message {
+        msg_type: MessageType::MsgAppend as i32,
+        from: ME + 1,
+        to: ME,
+        term: 1,
+        commit,
+        entries,
+        ..Message::default()
+    };
+    let entry_type = EntryType::EntryConfChange as i32;
+    let entry = Entry { entry_type, index: 1, term: 1, data: change(), ..Entry::default() };
+    follower.step(append(0, vec![entry]));
+    settle(&mut follower);
+    follower.step(Message { index: 1, log_term: 1, ..append(1, Vec::new()) });
+    let output = follower.output();
+    assert_eq!(output.hard_state.map(|state| state.commit), Some(1));
+    assert!(output.must_sync && output.entries.is_empty());
+    assert!(output.send_now.is_empty(), "it answers when it will remember");
+    assert_eq!(output.send_after_sync.len(), 1);
 }

@@ -103,6 +103,7 @@ impl Applier {
     /// they read from the new state's history, or are told that it is compacted there.
     async fn install(&mut self, from: PathBuf) -> Result<(), ApplyError> {
         let (state, watchers) = (Arc::clone(&self.state), self.watchers.clone());
+        self.state.metrics.snapshot_applying.set(1);
         let installed = task::blocking(move || {
             let mut machine = state.machine.write();
             let applied = state.backend.install_blocking(&from)?;
@@ -118,6 +119,7 @@ impl Applier {
         (self.on_install)();
         self.state.progress.show(|| Sight::Installed { index: applied.index });
         self.state.progress.set_applied(applied.index);
+        self.state.metrics.snapshot_applying.set(0);
         Ok(())
     }
 

@@ -178,6 +178,7 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
         backend,
         progress,
         metrics,
+        client_traffic: Arc::default(),
         snapshots: Arc::new(Semaphore::new(snapshot::AT_ONCE)),
         halt,
     });

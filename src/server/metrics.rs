@@ -137,8 +137,50 @@ metrics! {
     watch_streams: IntGauge = IntGauge::new("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.");
     /// Watchers that are behind.
     slow_watchers: IntGauge = IntGauge::new("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.");
-    /// Events that wait to be sent.
-    pending_events: IntGauge = IntGauge::new("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent.");
+    /// Ticks at which a leader was so late that followers may have missed a heartbeat.
+    heartbeat_failures: IntCounter = IntCounter::new("etcd_server_heartbeat_send_failures_total", "The total number of leader heartbeat send failures (likely overloaded from slow disk).");
+    /// Learners that were not promoted, by reason.
+    promote_failures: IntCounterVec = counters("etcd_server_learner_promote_failures", "The total number of failed learner promotions (likely learner not ready) while this member is leader.", &["Reason"]);
+    /// Learners that were promoted.
+    promote_successes: IntCounter = IntCounter::new("etcd_server_learner_promote_successes", "The total number of successful learner promotions while this member is leader.");
+    /// 1 while another member's state takes the place of this one's.
+    snapshot_applying: IntGauge = IntGauge::new("etcd_server_snapshot_apply_in_progress_total", "1 if the server is applying the incoming snapshot. 0 if none.");
+    /// Peers with a route.
+    peers_known: IntGaugeVec = gauges("etcd_network_known_peers", "The current number of known peers.", &["Local", "Remote"]);
+    /// Peers to which a stream stands.
+    peers_active: IntGaugeVec = gauges("etcd_network_active_peers", "The current number of active peer connections.", &["Local", "Remote"]);
+    /// Streams to peers that stood and ended.
+    peers_disconnected: IntCounterVec = counters("etcd_network_disconnected_peers_total", "The total number of disconnected peers.", &["Local", "Remote"]);
+    /// Bytes of raft's messages to peers.
+    peer_sent_bytes: IntCounterVec = counters("etcd_network_peer_sent_bytes_total", "The total number of bytes sent to peers.", &["To"]);
+    /// Bytes of raft's messages from peers.
+    peer_received_bytes: IntCounterVec = counters("etcd_network_peer_received_bytes_total", "The total number of bytes received from peers.", &["From"]);
+    /// What could not be sent to peers.
+    peer_sent_failures: IntCounterVec = counters("etcd_network_peer_sent_failures_total", "The total number of send failures from peers.", &["To"]);
+    /// What came from peers and made no sense.
+    peer_received_failures: IntCounterVec = counters("etcd_network_peer_received_failures_total", "The total number of receive failures from peers.", &["From"]);
+    /// Time from a batch to its answer, seconds.
+    peer_round_trip: HistogramVec = histograms("etcd_network_peer_round_trip_time_seconds", "Round-Trip-Time histogram between peers", 0.0001, 16, &["To"]);
+    /// Snapshots on their way to peers.
+    snapshot_sending: IntGaugeVec = gauges("etcd_network_snapshot_send_inflights_total", "Total number of inflight snapshot sends", &["To"]);
+    /// Snapshots that arrived at peers.
+    snapshot_sent: IntCounterVec = counters("etcd_network_snapshot_send_success", "Total number of successful snapshot sends", &["To"]);
+    /// Snapshots that did not.
+    snapshot_send_failures: IntCounterVec = counters("etcd_network_snapshot_send_failures", "Total number of snapshot send failures", &["To"]);
+    /// Time of one that arrived, seconds.
+    snapshot_send_time: HistogramVec = histograms("etcd_network_snapshot_send_total_duration_seconds", "Total latency distributions of v3 snapshot sends", 0.1, 10, &["To"]);
+    /// Snapshots that come from peers.
+    snapshot_receiving: IntGaugeVec = gauges("etcd_network_snapshot_receive_inflights_total", "Total number of inflight snapshot receives", &["From"]);
+    /// Snapshots that came and were taken.
+    snapshot_received: IntCounterVec = counters("etcd_network_snapshot_receive_success", "Total number of successful snapshot receives", &["From"]);
+    /// Snapshots that broke off, were damaged or not taken.
+    snapshot_receive_failures: IntCounterVec = counters("etcd_network_snapshot_receive_failures", "Total number of snapshot receive failures", &["From"]);
+    /// Time of one that was taken, seconds.
+    snapshot_receive_time: HistogramVec = histograms("etcd_network_snapshot_receive_total_duration_seconds", "Total latency distributions of v3 snapshot receives", 0.1, 10, &["From"]);
+    /// Bytes that clients sent.
+    client_received_bytes: IntCounter = IntCounter::new("etcd_network_client_grpc_received_bytes_total", "The total number of bytes received from grpc clients.");
+    /// Bytes that clients were sent.
+    client_sent_bytes: IntCounter = IntCounter::new("etcd_network_client_grpc_sent_bytes_total", "The total number of bytes sent to grpc clients.");
     /// Time of one WAL sync, seconds.
     wal_fsync: Histogram = histogram("etcd_disk_wal_fsync_duration_seconds", "The latency distributions of fsync called by WAL.", 0.001, 14);
     /// Time of one WAL write, seconds.

@@ -15,6 +15,7 @@ use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::etcdserverpb::request_op::Request as Op;
 use reseed_proto::wire::EncodedRangeResponse;
+use reseed_rt::net::Traffic;
 use reseed_rt::probe::{self, Probe};
 use reseed_storage::backend::Backend;
 use tokio::sync::Semaphore;
@@ -44,6 +45,8 @@ pub struct State {
     pub progress: Arc<Progress>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Bytes on the client port.
+    pub(crate) client_traffic: Arc<Traffic>,
     /// Leave to make a snapshot file.
     pub(crate) snapshots: Arc<Semaphore>,
     /// Stops the member when it can no longer keep its promises.

@@ -15,5 +15,6 @@ mod upgrade;
 
 pub use channel::{ChannelOptions, channel};
 pub use io::{Exec, Listener, Stream, Timer, connect};
+pub use opened::Traffic;
 pub use serve::{ServeBody, ServeOptions, serve};
 pub use upgrade::{UpgradeAnswer, UpgradeRequest, Upgraded, upgrade};

@@ -7,6 +7,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,6 +29,32 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Opened {
     first: Bytes,
     stream: Stream,
+    traffic: Option<Arc<Traffic>>,
+}
+
+/// Bytes that the connections of a server have carried since it began, of all of them.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes that clients sent.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that they were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+fn add(total: impl Fn(&Traffic) -> &AtomicU64, traffic: Option<&Arc<Traffic>>, bytes: usize) {
+    if let Some(traffic) = traffic {
+        total(traffic).fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 impl Opened {
@@ -32,7 +62,11 @@ impl Opened {
     ///
     /// # Errors
     /// `TimedOut` after `limit`; that of the stream.
-    pub(super) async fn after(mut stream: Stream, limit: Duration) -> io::Result<Self> {
+    pub(super) async fn after(
+        mut stream: Stream,
+        limit: Duration,
+        traffic: Option<Arc<Traffic>>,
+    ) -> io::Result<Self> {
         let mut first = BytesMut::with_capacity(1024);
         let reading = async {
             while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
@@ -45,7 +79,16 @@ impl Opened {
         clock::timeout(limit, reading)
             .await
             .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
-        Ok(Self { first: first.freeze(), stream })
+        add(|traffic| &traffic.received, traffic.as_ref(), first.len());
+        Ok(Self { first: first.freeze(), stream, traffic })
+    }
+}
+
+impl Opened {
+    fn count_sent(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            add(|traffic| &traffic.sent, self.traffic.as_ref(), *bytes);
+        }
     }
 }
 
@@ -56,7 +99,11 @@ impl AsyncRead for Opened {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
+            let before = into.filled().len();
+            let read = Pin::new(&mut self.stream).poll_read(cx, into);
+            let bytes = into.filled().len() - before;
+            add(|traffic| &traffic.received, self.traffic.as_ref(), bytes);
+            return read;
         }
         let n = self.first.len().min(into.remaining());
         into.put_slice(&self.first[..n]);
@@ -71,7 +118,9 @@ impl AsyncWrite for Opened {
         cx: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, from)
+        let written = Pin::new(&mut self.stream).poll_write(cx, from);
+        self.count_sent(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -87,7 +136,9 @@ impl AsyncWrite for Opened {
         cx: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, from)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, from);
+        self.count_sent(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -37,7 +37,7 @@ use super::{
     Exec, Listener, Stream, Timer,
     deadline::{Timed, requested},
     lanes::Lanes,
-    opened::Opened,
+    opened::{Opened, Traffic},
 };
 use crate::{clock, task::Stop};
 
@@ -67,6 +67,8 @@ pub struct ServeOptions {
     pub header_read_timeout: Duration,
     /// After a stop, running requests have this long.
     pub drain_timeout: Duration,
+    /// Where bytes are counted, if anywhere.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 impl Default for ServeOptions {
@@ -82,6 +84,7 @@ impl Default for ServeOptions {
             keepalive_timeout: Duration::from_secs(20),
             header_read_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
+            traffic: None,
         }
     }
 }
@@ -183,7 +186,8 @@ async fn connection<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = options.header_read_timeout;
-    let opening = phase.drain.run_until_cancelled(Opened::after(stream, limit)).await;
+    let opening = Opened::after(stream, limit, options.traffic);
+    let opening = phase.drain.run_until_cancelled(opening).await;
     let stream = match opening {
         Some(Ok(stream)) => stream,
         Some(Err(error)) => {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ impl Listeners {
             streams_max: Some(config.max_concurrent_streams),
             keepalive_interval: Some(config.grpc_keepalive_interval),
             keepalive_timeout: config.grpc_keepalive_timeout,
+            traffic: Some(Arc::clone(&services.state.client_traffic)),
             ..ServeOptions::default()
         };
         let pages = PagesOnly(Pages::new(services.clone()));
@@ -96,7 +98,7 @@ impl Listeners {
                 served.await;
             })
         });
-        let options = ServeOptions { threads: 0, ..options };
+        let options = ServeOptions { threads: 0, traffic: None, ..options };
         let metrics = self.metrics.into_iter().map(|listener| {
             task::spawn("metrics", serve(listener, pages.clone(), options.clone(), stop.clone()))
         });

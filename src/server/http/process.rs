@@ -20,6 +20,14 @@ pub(super) fn sample(services: &Services) {
         metrics.compact_revision.set(machine.mvcc.compact_revision());
         metrics.keys_total.set(signed(machine.mvcc.key_count() as u64));
     }
+    let traffic = &state.client_traffic;
+    for (counter, bytes) in [
+        (&metrics.client_received_bytes, traffic.received()),
+        (&metrics.client_sent_bytes, traffic.sent()),
+    ] {
+        // Should two sample at once and count twice, the next ones add nothing until it is true.
+        counter.inc_by(bytes.saturating_sub(counter.get()));
+    }
     let size = state.backend_size();
     metrics.db_size.set(signed(size.allocated));
     metrics.db_size_in_use.set(signed(size.in_use));

@@ -83,6 +83,22 @@ impl Changer {
     /// # Errors
     /// As there, and `NotLeader`, `TooManyRequests`: nothing was proposed.
     pub(crate) async fn lead(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
+        let changed = self.carry_out(change).await;
+        if let Some(Change::Promote(_)) = change.change {
+            let metrics = &self.state.metrics;
+            match &changed {
+                Ok(_) => metrics.promote_successes.inc(),
+                // Asked again.
+                Err(Error::NotLeader | Error::NoLeader | Error::TooManyRequests) => {}
+                Err(error) => {
+                    metrics.promote_failures.with_label_values(&[&error.to_string()]).inc();
+                }
+            }
+        }
+        changed
+    }
+
+    async fn carry_out(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
         let turn = self.turn.acquire().await;
         let _turn = turn.map_err(|_closed| Error::Stopped)?;
         if let Some(Change::Promote(id)) = change.change

@@ -7,6 +7,8 @@ use reseed_proto::peer::RaftBatch;
 use reseed_rt::chan::Sender;
 use tonic::Status;
 
+use super::measure::Heard;
+use super::snapshot::{Direction, Measured};
 use super::{PEER_VERSION, Peers, header};
 use crate::departure::REMOVED;
 use crate::raft::PeerEvent;
@@ -53,6 +55,21 @@ impl Door {
         let urls: Vec<String> = urls.map(str::to_owned).collect();
         self.peers.answer_to(from, &urls);
         Ok(from)
+    }
+
+    /// What is counted of what this sender says. Each sender counted is kept for ever, so whoever
+    /// gets no route is counted as nobody.
+    pub(super) fn heard(&self, from: u64) -> Heard {
+        Heard::new(self.peers.metrics(), self.countable(from))
+    }
+
+    /// As [`Door::heard`], of the snapshot that it begins to send.
+    pub(crate) fn snapshot(&self, from: u64) -> Measured {
+        Measured::begin(Direction::received(self.peers.metrics()), self.countable(from))
+    }
+
+    fn countable(&self, from: u64) -> u64 {
+        self.peers.route(from).map_or(0, |route| route.to)
     }
 
     /// Who was removed is told so, with a code that nothing else is refused with.

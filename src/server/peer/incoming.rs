@@ -12,6 +12,7 @@ use reseed_rt::clock;
 use reseed_rt::net::UpgradeRequest;
 use tonic::Status;
 
+use super::measure::{Heard, bytes_of};
 use super::silence::Silence;
 use super::wire::{self, Wire};
 use super::{Door, IDLE_MAX, SILENT_ELECTIONS, decode};
@@ -56,7 +57,8 @@ pub(crate) fn take_stream(
     let Some(asked) = UpgradeRequest::of(&mut request, wire::PROTOCOL) else {
         return Status::invalid_argument("this path is for streams of peers").into_http();
     };
-    let incoming = Incoming { from, door, pace };
+    let heard = door.heard(from);
+    let incoming = Incoming { from, door, pace, heard };
     asked.agree(wire::PROTOCOL, |connection| incoming.take(wire::over(connection)))
 }
 
@@ -66,6 +68,7 @@ struct Incoming {
     from: u64,
     door: Door,
     pace: Pace,
+    heard: Heard,
 }
 
 impl Incoming {
@@ -90,14 +93,18 @@ impl Incoming {
                 biased;
                 () = &mut due, if taken > told => {
                     told = taken;
-                    let answer = RaftTaken { batches: taken, refused: None };
-                    wire.send(wire::frame(&answer)).await.map_err(wire::broken)?;
+                    answer(wire, RaftTaken { batches: taken, ..RaftTaken::default() }).await?;
                     due.set(clock::sleep(answer_interval));
                     continue;
                 }
                 batch = wire::next(wire) => batch?,
                 () = &mut gone => return Err(Status::unavailable("the peer is silent")),
             };
+            if batch.probe != 0 {
+                let probe = batch.probe;
+                answer(wire, RaftTaken { batches: taken, probe, ..RaftTaken::default() }).await?;
+            }
+            self.heard.bytes.inc_by(bytes_of(&batch));
             self.hand_on(&batch).await?;
             taken += 1;
             quiet.restart();
@@ -111,10 +118,16 @@ impl Incoming {
             return Ok(());
         }
         let messages = decode(batch, self.from).inspect_err(|status| {
+            self.heard.failures.inc();
             let from = format_args!("{:x}", self.from);
             tracing::warn!(from, reason = status.message(), "refused a peer's messages");
         })?;
         let handed = self.door.driver.send(PeerEvent::Received(messages)).await;
         handed.map_err(|_closed| Status::unavailable("this member stops"))
     }
+}
+
+/// Says what was taken.
+async fn answer(wire: &mut Wire, taken: RaftTaken) -> Result<(), Status> {
+    wire.send(wire::frame(&taken)).await.map_err(wire::broken)
 }

@@ -27,6 +27,7 @@ pub(crate) mod ask;
 mod door;
 mod incoming;
 mod leader;
+mod measure;
 pub(crate) mod outbox;
 mod silence;
 mod snapshot;
@@ -69,6 +70,9 @@ const SILENT_ELECTIONS: u32 = 3;
 /// A stream on which nothing has to be sent for so long carries a batch of nothing, so that both
 /// sides notice when the other is gone.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a batch and its answer take is measured so often; etcd's.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bytes of one batch at the receiver, at most: one message with one entry of the largest request
 /// any configuration allows would be larger than [`BATCH_BYTES_MAX`].

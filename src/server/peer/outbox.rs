@@ -15,10 +15,12 @@ use reseed_rt::chan::{self, Sender};
 use reseed_rt::clock::Instant;
 use reseed_rt::task::{self, Stop, Task};
 
+use super::measure::Sent;
 use super::snapshot::Transfer;
 use super::stream::{Route, Sending};
 use super::{IDLE_MAX, SILENT_ELECTIONS};
 use crate::departure::Departure;
+use crate::metrics::Metrics;
 use crate::raft::{Outbound, PeerEvent};
 use crate::state::State;
 
@@ -63,6 +65,7 @@ struct Outbox {
     urls: Vec<String>,
     messages: Sender<Vec<Message>>,
     link: Link,
+    sent: Sent,
     stop: Stop,
     is_member: bool,
 }
@@ -72,8 +75,9 @@ struct Outbox {
 pub(super) struct Link(Arc<Mutex<Option<Instant>>>);
 
 impl Link {
-    pub(super) fn set_up(&self, is_up: bool) {
-        *self.0.lock() = is_up.then(Instant::now);
+    /// Whether it stood before.
+    pub(super) fn set_up(&self, is_up: bool) -> bool {
+        std::mem::replace(&mut *self.0.lock(), is_up.then(Instant::now)).is_some()
     }
 
     fn up_for(&self) -> Option<Duration> {
@@ -109,6 +113,7 @@ impl Peers {
         let is_removed = |id: &u64| table.removed.contains(id);
         for id in table.outboxes.keys().copied().filter(is_removed).collect::<Vec<_>>() {
             if let Some(outbox) = table.outboxes.remove(&id) {
+                outbox.sent.known.set(0);
                 outbox.stop.cancel();
             }
         }
@@ -147,16 +152,25 @@ impl Peers {
         }
         let (messages, waiting) = chan::bounded("peer", TURNS_MAX);
         let (stop, link) = (self.home.stop.child_token(), Link::default());
+        let sent = Sent::new(self.metrics(), self.home.state.member_id, to);
+        sent.known.set(1);
         let sending = Sending {
             route: self.route_to(table, to, urls),
             waiting,
             driver: self.home.driver.clone(),
             link: link.clone(),
+            sent: sent.clone(),
             departure: self.home.departure.clone(),
             idle_max: IDLE_MAX,
         };
         table.tasks.push(task::spawn("peer", sending.run(stop.clone())));
-        table.outboxes.insert(to, Outbox { urls: urls.to_vec(), messages, link, stop, is_member });
+        let urls = urls.to_vec();
+        table.outboxes.insert(to, Outbox { urls, messages, link, sent, stop, is_member });
+    }
+
+    /// Where everything about peers is counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.home.state.metrics
     }
 
     fn route_to(&self, table: &Table, to: u64, urls: &[String]) -> Route {
@@ -224,8 +238,12 @@ impl Outbound for Peers {
         }
         let table = self.table.lock();
         for (to, messages) in by_receiver(messages) {
-            let outbox = table.outboxes.get(&to);
-            if outbox.is_none_or(|outbox| outbox.messages.try_send(messages).is_err()) {
+            let Some(outbox) = table.outboxes.get(&to) else {
+                lost.push(to);
+                continue;
+            };
+            if outbox.messages.try_send(messages).is_err() {
+                outbox.sent.failures.inc();
                 lost.push(to);
             }
         }

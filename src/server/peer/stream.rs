@@ -20,6 +20,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Extensions, Request, Status};
 
+use super::measure::{Sent, bytes_of};
 use super::outbox::Link;
 use super::silence::{Silence, Unanswered};
 use super::wire::{self, Wire};
@@ -91,6 +92,7 @@ pub(crate) struct Sending {
     pub(super) waiting: Receiver<Vec<Message>>,
     pub(super) driver: Sender<PeerEvent>,
     pub(super) link: Link,
+    pub(super) sent: Sent,
     pub(super) departure: Departure,
     /// After so long without anything to send, an empty batch is sent.
     pub(super) idle_max: Duration,
@@ -115,10 +117,13 @@ impl Sending {
             attempt += 1;
             let ended = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => Ended::Stopped,
                 ended = self.one_stream(&url) => ended,
             };
-            self.link.set_up(false);
+            if self.link.set_up(false) {
+                self.sent.active.dec();
+                self.sent.disconnected.inc();
+            }
             let Ended::Broken(status) = ended else { return };
             if status.code() == Code::PermissionDenied {
                 self.departure.begin();
@@ -150,6 +155,7 @@ impl Sending {
 
     /// What waits is out of date by the time the next stream stands: raft makes it anew.
     async fn lose(&mut self) {
+        self.sent.failures.inc();
         while self.waiting.try_recv().is_ok() {}
         // The driver may be gone at the end; then nobody needs to know.
         let _gone = self.driver.send(PeerEvent::Unreachable(self.route.to)).await;
@@ -164,15 +170,16 @@ impl Sending {
             Err(elapsed) => return Ended::Broken(Status::unavailable(elapsed.to_string())),
         };
         self.link.set_up(true);
+        self.sent.active.inc();
         tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
         let (batches, answers) = wire.split();
         let unanswered = Unanswered::default();
         // Also the bound for batches that the connection does not take.
         let silent = unanswered.for_longer_than(self.route.silence_max);
-        let sending = feed(&mut self.waiting, self.idle_max, batches, &unanswered);
+        let sending = feed(&mut self.waiting, self.idle_max, batches, (&unanswered, &self.sent));
         tokio::select! {
             biased;
-            status = hear(answers, &unanswered) => Ended::Broken(status),
+            status = hear(answers, &unanswered, &self.sent) => Ended::Broken(status),
             () = silent => Ended::Broken(Status::unavailable("the peer is silent")),
             ended = sending => ended,
         }
@@ -180,10 +187,13 @@ impl Sending {
 }
 
 /// Reads what the other side says until it says no more.
-async fn hear(mut answers: SplitStream<Wire>, unanswered: &Unanswered) -> Status {
+async fn hear(mut answers: SplitStream<Wire>, unanswered: &Unanswered, sent: &Sent) -> Status {
     loop {
         match wire::next::<RaftTaken>(&mut answers).await {
-            Ok(RaftTaken { refused: None, batches }) => unanswered.taken(batches),
+            Ok(RaftTaken { refused: None, batches, probe }) => {
+                unanswered.taken(batches);
+                sent.round_trips.answered(probe);
+            }
             Ok(RaftTaken { refused: Some(Refusal { code, reason }), .. }) => {
                 return Status::new(Code::from(code), reason);
             }
@@ -198,7 +208,7 @@ async fn feed(
     waiting: &mut Receiver<Vec<Message>>,
     idle_max: Duration,
     mut batches: SplitSink<Wire, Bytes>,
-    unanswered: &Unanswered,
+    (unanswered, sent): (&Unanswered, &Sent),
 ) -> Ended {
     let since_last = Silence::default();
     let mut idle = pin!(since_last.for_longer_than(idle_max));
@@ -218,6 +228,8 @@ async fn feed(
         let piled_up = iter::from_fn(|| waiting.try_recv().ok());
         for batch in iter::once(first).chain(piled_up).flat_map(to_batches) {
             unanswered.send();
+            sent.bytes.inc_by(bytes_of(&batch));
+            let batch = RaftBatch { probe: sent.round_trips.next(), ..batch };
             if let Err(error) = batches.feed(wire::frame(&batch)).await {
                 return Ended::Broken(wire::broken(error));
             }

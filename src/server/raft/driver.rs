@@ -85,6 +85,9 @@ const ENTRY_OVERHEAD_BYTES: usize =
 /// a mark, and the end of the segment.
 const BATCH_OVERHEAD_BYTES: usize = 1024;
 
+/// A leader that is later than so many heartbeat intervals counts as one that failed; etcd's.
+const LATE_TICKS: u32 = 2;
+
 /// Ticks after which an unanswered read round is asked for again; etcd's 500 ms.
 const READ_RETRY_TICKS: usize = 5;
 
@@ -260,6 +263,9 @@ impl Driver {
         // Before the tick, at which raft may forget whom it has heard of.
         self.progress.set_successors(self.node.successors());
         self.node.tick();
+        if self.node.is_leader() && self.progress.since_tick() > self.tick * LATE_TICKS {
+            self.metrics.heartbeat_failures.inc();
+        }
         if self.progress.tick(self.tick) {
             self.woke = Some(Instant::now());
         }
@@ -488,6 +494,11 @@ impl Driver {
             probe::hit(Probe::RaftElected);
             // Its disk may stand still before the first tick.
             self.progress.set_successors(self.node.successors());
+        }
+        let leader = self.node.leader();
+        if leader != 0 && leader != self.progress.leader() {
+            // etcd counts a leader that was lost and is found again, too.
+            self.metrics.leader_changes.inc();
         }
         self.progress.set_last_index(self.node.log().last());
         self.progress.set_raft(self.node.term(), self.node.leader(), self.node.committed());

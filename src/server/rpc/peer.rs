@@ -104,7 +104,10 @@ impl Peer for PeerService {
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<SnapshotTaken>, Status> {
         let from = self.door.check(request.metadata().as_ref())?;
-        self.snapshots.receive(request.into_inner(), from, &self.door.driver).await?;
+        let measured = self.door.snapshot(from);
+        let taken = self.snapshots.receive(request.into_inner(), from, &self.door.driver).await;
+        measured.end(taken.is_ok());
+        taken?;
         Ok(Response::new(SnapshotTaken {}))
     }
 

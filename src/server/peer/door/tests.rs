@@ -62,13 +62,14 @@ fn a_peer_of_this_cluster_is_let_in_and_strangers_are_told_why_not() {
 
 #[test]
 fn what_raft_would_choke_on_or_another_sent_is_refused() {
-    let batch = |message: &Message| RaftBatch { messages: vec![message.encode_to_vec().into()] };
+    let batch =
+        |message: &Message| RaftBatch { messages: vec![message.encode_to_vec().into()], probe: 0 };
     let sound = Message { from: 0xb, ..Message::default() };
     assert_eq!(decode(&batch(&sound), 0xb).expect("sound"), std::slice::from_ref(&sound));
     let foreign = Message { from: 0xd, ..Message::default() };
     let bare = Message { msg_type: MessageType::MsgSnapshot as i32, ..sound.clone() };
     let unknown = Message { msg_type: 99, ..sound };
-    let garbage = RaftBatch { messages: vec![bytes::Bytes::from_static(b"\xff\xff")] };
+    let garbage = RaftBatch { messages: vec![bytes::Bytes::from_static(b"\xff\xff")], probe: 0 };
     for bad in [batch(&foreign), batch(&bare), batch(&unknown), garbage] {
         assert!(decode(&bad, 0xb).is_err());
     }

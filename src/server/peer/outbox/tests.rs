@@ -24,7 +24,8 @@ fn messages_keep_their_order_and_a_full_queue_loses_the_newest() {
     let peers = peers();
     let (messages, mut waiting) = chan::bounded("peer", 1);
     let (link, stop) = (Link::default(), Stop::new());
-    let outbox = Outbox { urls: vec![], messages, link, stop, is_member: true };
+    let sent = Sent::new(&Metrics::new(), 1, 2);
+    let outbox = Outbox { urls: vec![], messages, link, sent, stop, is_member: true };
     peers.table.lock().outboxes.insert(2, outbox);
     assert!(peers.send(vec![message(2, 1), message(2, 2)]).is_empty());
     assert_eq!(peers.send(vec![message(2, 3), message(9, 1)]), [2, 9]);

@@ -10,9 +10,11 @@
 //! hash is checked before anything is believed. The receiver has it in a database beside its own
 //! before raft hears of it; how it takes the old one's place is `storage::backend::install`.
 
+mod measure;
 mod receive;
 mod send;
 
+pub(crate) use measure::{Direction, Measured};
 pub(crate) use receive::Receiving;
 pub(super) use send::Transfer;
 pub(crate) use send::serve;

@@ -13,6 +13,7 @@ use reseed_rt::clock;
 use reseed_rt::probe::{self, Probe};
 use tonic::Status;
 
+use super::measure::{Direction, Measured};
 use super::{BYTES_PER_SEC, CHUNK_BYTES};
 use crate::peer::stream::Route;
 use crate::snapshot::{self, Export};
@@ -32,7 +33,15 @@ pub(in crate::peer) struct Transfer {
 
 impl Transfer {
     /// Makes the snapshot and sends it; whether it arrived.
-    pub(in crate::peer) async fn run(mut self) -> bool {
+    pub(in crate::peer) async fn run(self) -> bool {
+        let state = Arc::clone(&self.state);
+        let measured = Measured::begin(Direction::sent(&state.metrics), self.route.to);
+        let arrived = self.deliver().await;
+        measured.end(arrived);
+        arrived
+    }
+
+    async fn deliver(mut self) -> bool {
         let export = match snapshot::export(Arc::clone(&self.state)).await {
             Ok(export) => Arc::new(export),
             Err(error) => {

@@ -10,6 +10,7 @@ use reseed_rt::task::{self, Task};
 use super::super::{Door, Pace, outbox, take_stream};
 use super::*;
 use crate::membership::tests::Applied;
+use crate::metrics::Metrics;
 
 /// Long enough that only a hang reaches it.
 const HANG: Duration = Duration::from_secs(30);
@@ -90,7 +91,8 @@ fn send_to(receiving: &Receiving, cluster: u64) -> Sends {
     let (driver, learns) = chan::bounded("driver", 64);
     let (link, departure) = (Link::default(), Departure::default());
     let (route, idle_max) = (route(&receiving.url, cluster), ELECTION);
-    let sending = Sending { route, waiting, driver, link, departure, idle_max };
+    let sent = Sent::new(&Metrics::new(), route.from, route.to);
+    let sending = Sending { route, waiting, driver, link, sent, departure, idle_max };
     Sends { turns, learns, task: task::spawn("peer", sending.run(Stop::new())) }
 }
 
@@ -166,7 +168,15 @@ async fn batches_are_answered() {
     let answer_interval = Duration::from_millis(20);
     let mut by_hand = opened(Pace { answer_interval, gone_after: HANG }).await;
     by_hand.send(wire::frame(&RaftBatch::default())).await.expect("it reads");
-    assert_eq!(answer(&mut by_hand).await, RaftTaken { batches: 1, refused: None });
+    assert_eq!(answer(&mut by_hand).await, RaftTaken { batches: 1, ..RaftTaken::default() });
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_at_once() {
+    let mut by_hand = opened(Pace { answer_interval: HANG, gone_after: HANG }).await;
+    let probe = RaftBatch { probe: 7, ..RaftBatch::default() };
+    by_hand.send(wire::frame(&probe)).await.expect("it reads");
+    assert_eq!(answer(&mut by_hand).await.probe, 7);
 }
 
 #[tokio::test]
@@ -188,7 +198,7 @@ async fn of_one_that_stops(answers: bool, turns: Vec<Vec<Message>>) -> PeerEvent
             // It may have given up already.
             let first = wire::next::<RaftBatch>(&mut wire).await;
             if answers && first.is_ok() {
-                let taken = RaftTaken { batches: 1, refused: None };
+                let taken = RaftTaken { batches: 1, ..RaftTaken::default() };
                 let _told = wire.send(wire::frame(&taken)).await;
             }
             future::pending().await
@@ -205,7 +215,8 @@ async fn of_one_that_stops(answers: bool, turns: Vec<Vec<Message>>) -> PeerEvent
     let route = Route { silence_max: Duration::from_millis(200), ..route(&url, 0xc1) };
     let (link, departure) = (Link::default(), Departure::default());
     let idle_max = Duration::from_millis(20);
-    let sending = Sending { route, waiting, driver, link, departure, idle_max };
+    let sent = Sent::new(&Metrics::new(), route.from, route.to);
+    let sending = Sending { route, waiting, driver, link, sent, departure, idle_max };
     let _sending = task::spawn("peer", sending.run(Stop::new()));
     let learnt = clock::timeout(HANG, learns.recv()).await;
     learnt.expect("this does not hang").expect("the sender runs")

@@ -31,6 +31,7 @@ pub enum Probe {
     WatchCompacted: "watch.compacted", "A watcher began below what was compacted, and was ended.";
     WatchFuture: "watch.future", "A watcher began at a revision to come.";
     WatchProgress: "watch.progress", "An idle watcher was told how far it is.";
+    StreamLeaderless: "stream.leaderless", "A stream that requires a leader ended for want of one.";
     LeaseExpired: "lease.expired", "A lease ended because nobody renewed it.";
     LeaseCheckpoint: "lease.checkpoint", "Remaining times of leases went through the log.";
     LeaseRestored: "lease.restored", "A boot found leases.";

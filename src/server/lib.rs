@@ -16,6 +16,7 @@ mod halt;
 mod hash;
 mod http;
 mod identity;
+mod late;
 mod lease_clock;
 mod membership;
 mod metrics;

@@ -37,6 +37,7 @@ use crate::raft::succession::Succession;
 use crate::raft::voters::Voters;
 use crate::read::ReadIndex;
 use crate::rpc::Services;
+use crate::rpc::leaderless::Leaderless;
 use crate::rpc::peer::PeerService;
 use crate::state::State;
 use crate::watch::hub;
@@ -120,7 +121,11 @@ impl Server {
         let waiters = Arc::new(Waiters::default());
         let readers = Arc::new(ReadQueue::default());
         let read_index = ReadIndex::new(Arc::clone(&readers), &state);
-        let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state);
+        let connected = Box::new({
+            let peers = peers.clone();
+            move || peers.connected()
+        });
+        let proposer = Proposer::new(events.clone(), Arc::clone(&waiters), &state, connected);
         let (publisher, watch_hub, hub_task) = hub::start(Arc::clone(&state), log.clone());
         let leases = LeaseClock::new(Arc::clone(&state), proposer.clone(), read_index.clone());
         let compactor = Compactor::new(Arc::clone(&state), proposer.clone());
@@ -208,7 +213,9 @@ impl Server {
             return Err(error);
         }
         let published = Stop::new();
+        let leaderless = Arc::new(Leaderless::default());
         let background = vec![
+            task::spawn("leaderless", Arc::clone(&leaderless).run(Arc::clone(&state), log.clone())),
             task::spawn(
                 "succession",
                 Succession {
@@ -241,6 +248,7 @@ impl Server {
             leader: Leader::new(Arc::clone(&state), peers.clone()),
             compactor,
             changer,
+            leaderless,
             stop: listeners.clone(),
         };
         let client_addresses = listeners_open.client_addresses();

@@ -25,6 +25,8 @@ const STALE_TICKS: u32 = 3;
 pub struct Progress {
     term: AtomicU64,
     leader: AtomicU64,
+    /// When that leader, or the last there was, became known, by this process's clock; 0 = never.
+    led_since_millis: AtomicU64,
     committed: AtomicU64,
     last: AtomicU64,
     applied: AtomicU64,
@@ -140,7 +142,17 @@ impl Progress {
         self.sights.show(sight);
     }
 
+    /// How long the leader, or the last there was, has been known; `None`: there never was one.
+    pub(crate) fn led_for(&self) -> Option<Duration> {
+        let since = self.led_since_millis.load(Ordering::Relaxed);
+        let millis = Instant::now().as_millis().saturating_sub(since);
+        (since != 0).then(|| Duration::from_millis(millis))
+    }
+
     pub(crate) fn set_raft(&self, term: u64, leader: u64, committed: u64) {
+        if leader != 0 && leader != self.leader() {
+            self.led_since_millis.store(Instant::now().as_millis().max(1), Ordering::Relaxed);
+        }
         self.sights.show(|| Sight::Place { term, leader, committed, last: self.last_index() });
         self.term.store(term, Ordering::Relaxed);
         self.leader.store(leader, Ordering::Relaxed);

@@ -18,11 +18,13 @@ use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{LogEntry, MemberChange, log_entry};
 use reseed_rt::buggify::{self, Point};
 use reseed_rt::chan::Sender;
+use reseed_rt::clock::{self, Instant};
 use reseed_rt::probe::{self, Probe};
-use reseed_rt::{clock, rng, task};
+use reseed_rt::{rng, task};
 use reseed_storage::backend::Backend;
 use tokio::sync::oneshot;
 
+use crate::late::{Connected, Late};
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::raft::changes;
@@ -101,10 +103,16 @@ struct Inner {
     backend: Backend,
     request_bytes_max: usize,
     timeout: Duration,
+    late: Late,
 }
 
 impl Proposer {
-    pub(crate) fn new(driver: Sender<Event>, waiters: Arc<Waiters>, state: &State) -> Self {
+    pub(crate) fn new(
+        driver: Sender<Event>,
+        waiters: Arc<Waiters>,
+        state: &Arc<State>,
+        connected: Connected,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 // Ids of an earlier run may still be in the log: begin somewhere else.
@@ -119,6 +127,7 @@ impl Proposer {
                 backend: state.backend.clone(),
                 request_bytes_max: state.config.max_request_bytes,
                 timeout: state.config.request_timeout(),
+                late: Late { state: Arc::clone(state), connected },
             }),
         }
     }
@@ -128,8 +137,8 @@ impl Proposer {
     /// # Errors
     /// What the state machine answered, or: [`Error::TooManyRequests`] when apply is behind,
     /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the disk is full (in these three
-    /// cases nothing was proposed); [`Error::Timeout`] and [`Error::Stopped`], after which the
-    /// request may or may not be executed.
+    /// cases nothing was proposed); [`Error::Timeout`] and its kin ([`Late`]) and
+    /// [`Error::Stopped`], after which the request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
         self.send(request, |id, payload| Event::Propose { id, payload, led_in: None }).await
     }
@@ -182,6 +191,7 @@ impl Proposer {
         if payload.len() > inner.request_bytes_max {
             return Err(Error::RequestTooLarge);
         }
+        let began = Instant::now();
         let answer = inner.waiters.register(id);
         let registration = Registration { waiters: &inner.waiters, id };
         let outcome = clock::timeout(inner.timeout, async {
@@ -197,7 +207,7 @@ impl Proposer {
             inner.metrics.proposals_failed.inc();
             probe::hit(Probe::ProposalTimeout);
             let denies = planted::on(Bug::TimeoutDenies);
-            Err(if denies { Error::TooManyRequests } else { Error::Timeout })
+            Err(if denies { Error::TooManyRequests } else { inner.late.why(began) })
         })
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use reseed_proto::etcdserverpb as pb;
+use tokio_stream::StreamExt as _;
 
-use crate::support::api::bytes;
+use crate::support::api::{all_keys, bytes};
 use crate::support::{Api, Cluster, Node, Options, node::free_address, wait};
 
 /// All members but this one.
@@ -239,4 +240,47 @@ async fn leadership_moves_when_asked_and_before_a_leader_stops() {
     let left = others(target);
     assert_ne!(cluster.leader(&left).await, target);
     cluster.api(left[0]).await.put("k", "v").await;
+}
+
+#[tokio::test]
+async fn streams_that_require_a_leader_end_when_there_is_none_for_long() {
+    let mut cluster = Cluster::start(3, &["--election-timeout=500"]);
+    put_until_done(&cluster, &[0, 1, 2], "k", "1").await;
+    cluster.converged(&[0, 1, 2]).await;
+    let api = cluster.api(0).await;
+    let mut patient = api.watch_stream().await;
+    let all = all_keys();
+    let (key, range_end) = (all.key, all.range_end);
+    let everything = pb::WatchCreateRequest { key, range_end, ..Default::default() };
+    patient.created(everything.clone()).await;
+    let create = pb::watch_request::RequestUnion::CreateRequest(everything);
+    let watch = pb::WatchRequest { request_union: Some(create) };
+    let requests = tokio_stream::iter([watch]).chain(tokio_stream::pending());
+    let mut request = tonic::Request::new(requests);
+    request.metadata_mut().insert("hasleader", "true".parse().expect("ASCII"));
+    let mut watch = pb::watch_client::WatchClient::new(api.channel());
+    let mut demanding = watch.watch(request).await.expect("there is a leader").into_inner();
+    let created = demanding.message().await.expect("an answer").expect("one");
+    assert!(created.created, "{created:?}");
+    cluster.members[1].kill();
+    cluster.members[2].kill();
+    let ended = wait::within("the end of the stream", demanding.message()).await;
+    let status = ended.expect_err("there is no leader");
+    assert_eq!(
+        (status.code(), status.message()),
+        (tonic::Code::Unavailable, "etcdserver: no leader")
+    );
+    // Renewals are asked of a leader, so they say that there is none.
+    let request = pb::LeaseKeepAliveRequest { id: 7 };
+    let renewed = api.lease().lease_keep_alive(tokio_stream::iter([request])).await;
+    let refused = match renewed {
+        Ok(answers) => answers.into_inner().message().await.expect_err("nobody knows"),
+        Err(status) => status,
+    };
+    assert_eq!(refused.message(), "etcdserver: no leader");
+    // Who did not ask for a leader goes on as soon as there is one.
+    cluster.members[1].launch();
+    put_until_done(&cluster, &[0, 1], "k", "2").await;
+    let events = patient.events(1).await;
+    assert_eq!(events[0].kv.as_ref().map(|kv| kv.value.as_ref()), Some(&b"2"[..]));
 }

@@ -326,7 +326,7 @@ fn dependencies(folder: &str) -> Vec<String> {
 const SERVER_ORDER: [&[&str]; 7] = [
     &["config", "metrics", "identity", "halt", "departure", "sight", "progress"],
     &["state"],
-    &["raft", "propose", "snapshot"],
+    &["raft", "propose", "late", "snapshot"],
     &["peer", "read", "flusher", "quota", "hash"],
     &["membership", "repair", "watch", "lease_clock", "compactor", "corrupt", "auth"],
     &["apply"],

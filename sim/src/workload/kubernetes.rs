@@ -78,8 +78,8 @@ pub(super) async fn run(desk: Desk) {
 
 /// Keeps the cache up to date. Never ends.
 async fn watch(desk: &Desk, cache: &Cache) {
-    let mut tail =
-        Tail::new(desk.scribe.clone(), desk.board.clone(), desk.members, Habits::default());
+    let habits = Habits { requires_leader: true, ..Habits::default() };
+    let mut tail = Tail::new(desk.scribe.clone(), desk.board.clone(), desk.members, habits);
     loop {
         let is_watching = tail.books().next().is_some();
         if !is_watching && let Some(listed) = cache.with(|objects| objects.listed) {

@@ -82,12 +82,13 @@ impl Watcher {
     fn habits(&mut self, is_slow: bool) -> Habits {
         let silence_max = Duration::from_millis(self.rng.random_range(3_000..15_000));
         let trusts_bookmarks = self.rng.random();
+        let usual = Habits { silence_max, trusts_bookmarks, ..Habits::default() };
         if !is_slow {
-            return Habits { silence_max, window_bytes: None, trusts_bookmarks };
+            return usual;
         }
         // Longer than its own naps, or it would blame the server for them.
         let silence_max = silence_max + SLOWNESS_MAX;
-        Habits { silence_max, window_bytes: Some(65_535), trusts_bookmarks }
+        Habits { silence_max, window_bytes: Some(65_535), ..usual }
     }
 
     fn hear(&mut self, step: &WatchStep) {

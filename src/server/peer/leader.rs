@@ -49,7 +49,7 @@ impl Leader {
     /// As `LeaseClock::keep_alive`, at the leader. `here` is asked once this member leads itself.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if no leader answers in time; what `here` answers.
+    /// [`Error::NoLeader`], [`Error::Timeout`] if no leader answers in time; what `here` answers.
     pub(crate) async fn keep_alive<F>(
         &self,
         id: LeaseId,
@@ -123,7 +123,12 @@ impl Leader {
                 clock::sleep(RETRY).await;
             }
         });
-        answered.await.unwrap_or(Err(Error::Timeout))
+        answered.await.unwrap_or_else(|_elapsed| Err(self.unanswered()))
+    }
+
+    /// Why a question was not answered in time.
+    pub(crate) fn unanswered(&self) -> Error {
+        if self.state.progress.leader() == 0 { Error::NoLeader } else { Error::Timeout }
     }
 
     /// The leader and the connection to it; nothing while nobody is known to lead.

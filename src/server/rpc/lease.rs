@@ -104,7 +104,11 @@ impl pb::lease_server::Lease for Services {
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
         let request = request.into_inner();
-        self.linearize(false).await?;
+        let waited = self.read_index.wait().await.map_err(|error| match error {
+            Error::Timeout => self.leader.unanswered(),
+            other => other,
+        });
+        waited.map_err(|error| self.refuse(error))?;
         let id = LeaseId(request.id);
         let mut response = pb::LeaseTimeToLiveResponse {
             header: Some(self.state.header()),

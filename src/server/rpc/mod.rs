@@ -17,11 +17,13 @@ use crate::propose::Proposer;
 use crate::read::ReadIndex;
 use crate::state::State;
 use crate::watch::hub::Hub;
+use leaderless::Leaderless;
 
 mod auth;
 mod cluster;
 mod health;
 mod kv;
+pub(crate) mod leaderless;
 mod lease;
 mod limits;
 mod maintenance;
@@ -44,6 +46,7 @@ pub(crate) struct Services {
     pub(crate) leader: Leader,
     pub(crate) compactor: Compactor,
     pub(crate) changer: Changer,
+    pub(crate) leaderless: Arc<Leaderless>,
     pub(crate) stop: Stop,
 }
 

@@ -2,7 +2,7 @@
 //! HTTP pages on the same port.
 //!
 //! There is no framework in between: one tree look-up, one call. What concerns every RPC happens
-//! here: counting, and refusing at once what requires a leader when there is none.
+//! here: counting, refusing what requires a leader when there is none, and ending streams that do.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,6 +18,8 @@ use reseed_core::error::Error;
 use reseed_core::limits::GRPC_OVERHEAD_BYTES;
 use reseed_proto::etcdserverpb as pb;
 use reseed_proto::health::health_server::HealthServer;
+use reseed_rt::probe::{self, Probe};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
@@ -89,9 +91,21 @@ impl Router {
             return status.into_http::<Body>().map(Answer::plain);
         };
         method.started.inc();
+        let leader = (method.kind != Kind::Unary && requires_leader(request.headers()))
+            .then(|| self.inner.services.leaderless.token());
         let mut response = match self.refuse_early(&method, request.headers()) {
             Some(status) => status.into_http(),
-            None => self.inner.call(&method, request).await,
+            None => {
+                let answer = self.inner.call(&method, request);
+                match &leader {
+                    None => answer.await,
+                    // The answer of a stream begins with the first thing that it has to say.
+                    Some(leader) => leader
+                        .run_until_cancelled(answer)
+                        .await
+                        .unwrap_or_else(|| status::of(&Error::NoLeader).into_http()),
+                }
+            }
         };
         rewrite_too_large(&mut response);
         let metrics = &self.inner.services.state.metrics;
@@ -101,7 +115,8 @@ impl Router {
             None if method.kind == Kind::Unary => method.handled(metrics, Code::Ok),
             None => {
                 let end = End { method, metrics: Arc::clone(metrics), code: Code::Cancelled };
-                return response.map(|body| Answer { body, end: Some(end) });
+                let leader = leader.map(|leader| Box::pin(leader.cancelled_owned()));
+                return response.map(|body| Answer { body, end: Some(end), leader });
             }
         }
         response.map(Answer::plain)
@@ -122,8 +137,8 @@ impl Router {
         if state.is_learner() && !method.is_for_learners() {
             return Some(status::of(&Error::NotSupportedForLearner));
         }
-        let requires_leader = headers.get("hasleader").is_some_and(|value| value == "true");
-        (requires_leader && state.progress.leader() == 0).then(|| status::of(&Error::NoLeader))
+        let is_without = requires_leader(headers) && state.progress.leader() == 0;
+        is_without.then(|| status::of(&Error::NoLeader))
     }
 }
 
@@ -150,6 +165,11 @@ impl Inner {
     }
 }
 
+/// What etcd's clients say of requests that a member without a leader must not answer.
+fn requires_leader(headers: &HeaderMap) -> bool {
+    headers.get("hasleader").is_some_and(|value| value == "true")
+}
+
 fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
 }
@@ -173,11 +193,28 @@ impl tower::Service<Request<Incoming>> for Router {
 pub(crate) struct Answer {
     body: Body,
     end: Option<End>,
+    /// Of one that requires a leader: returns when there is none.
+    leader: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Answer {
     fn plain(body: Body) -> Self {
-        Self { body, end: None }
+        Self { body, end: None, leader: None }
+    }
+}
+
+impl Answer {
+    /// Nobody listens to what the stream would still say.
+    fn end_without_leader(&mut self) -> Result<HeaderMap, Status> {
+        probe::hit(Probe::StreamLeaderless);
+        (self.body, self.leader) = (Body::empty(), None);
+        let status = status::of(&Error::NoLeader);
+        if let Some(mut end) = self.end.take() {
+            end.code = status.code();
+        }
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers)?;
+        Ok(trailers)
     }
 }
 
@@ -203,6 +240,11 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
+        if let Some(leader) = &mut this.leader
+            && leader.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(this.end_without_leader().map(Frame::trailers)));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(trailers) = frame.trailers_ref()

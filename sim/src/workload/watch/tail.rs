@@ -14,7 +14,7 @@ use reseed_proto::etcdserverpb::{
 };
 use reseed_rt::{clock, net::ChannelOptions};
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming, metadata::AsciiMetadataValue};
 
 use super::Book;
 use crate::{
@@ -44,12 +44,14 @@ pub(crate) struct Habits {
     pub(crate) window_bytes: Option<u32>,
     /// Does a bookmark move the place to resume from?
     pub(crate) trusts_bookmarks: bool,
+    /// Rather goes elsewhere than to wait at a member that has no leader.
+    pub(crate) requires_leader: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
         let silence_max = Duration::from_secs(5);
-        Self { silence_max, window_bytes: None, trusts_bookmarks: true }
+        Self { silence_max, window_bytes: None, trusts_bookmarks: true, requires_leader: false }
     }
 }
 
@@ -231,7 +233,11 @@ impl Tail {
         let all = stream::iter(first.collect::<Vec<_>>()).chain(waiting);
         let channel = connection(self.member, self.channel_options());
         let mut client = WatchClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answered = clock::timeout(self.habits.silence_max, client.watch(all)).await;
+        let mut request = Request::new(all);
+        if self.habits.requires_leader {
+            request.metadata_mut().insert("hasleader", AsciiMetadataValue::from_static("true"));
+        }
+        let answered = clock::timeout(self.habits.silence_max, client.watch(request)).await;
         match answered.unwrap_or_else(|elapsed| Err(Status::unavailable(elapsed.to_string()))) {
             Ok(answers) => {
                 let (answers, heard_at) = (answers.into_inner(), clock::Instant::now());

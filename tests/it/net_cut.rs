@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use reseed_client::{Client, ClientOptions, Watch};
 use reseed_proto::etcdserverpb as pb;
+use reseed_proto::mvccpb::Event;
 
 use crate::cluster::{others, put_until_done};
 use crate::support::api::bytes;
@@ -46,11 +48,20 @@ async fn a_leader_cut_off_is_replaced_and_serves_nothing_stale() {
         let leader = cluster.leader(&[0, 1, 2]).await;
         let left = others(leader);
         let number = |n: usize| u8::try_from(n).expect("three members");
+        // A client that watches at the leader first, and knows the others.
+        let endpoints = [leader, left[0], left[1]].map(|n| cluster.members[n].endpoint());
+        let client = Client::connect(ClientOptions::new(endpoints)).expect("endpoints");
+        let mut watcher = client.watch(Watch::key("k")).await.expect("a watcher");
         for other in &left {
             net.cut(number(leader), number(*other));
         }
         let value = format!("during {round}");
         put_until_done(&cluster, &left, "k", &value).await;
+        // Its member is silent, not gone: it must say itself that it has no leader.
+        let seen = wait::within("the event", watcher.next()).await.expect("it goes on");
+        let events = seen.expect("a batch").events;
+        let is_it = |event: &Event| event.kv.as_ref().is_some_and(|kv| kv.value == value);
+        assert!(!events.is_empty() && events.iter().all(is_it), "{events:?}");
         // The one that led is reached by clients, and by nobody else: it knows no newer value and
         // must not answer with the old one.
         assert_eq!(read(&cluster, leader, "k").await, None, "{leader} is cut off");
@@ -79,7 +90,8 @@ async fn a_member_between_two_that_do_not_hear_each_other_keeps_the_cluster_goin
     put_until_done(&cluster, &[0, 1, 2], "k", "before").await;
     net.cut(0, 2);
     for round in 0..20 {
-        put_until_done(&cluster, &[0, 1, 2], "k", &format!("during {round}")).await;
+        // The one between is asked first: of the others, one may have no leader and wait for it.
+        put_until_done(&cluster, &[1, 0, 2], "k", &format!("during {round}")).await;
     }
     net.join(0, 2);
     cluster.converged(&[0, 1, 2]).await;

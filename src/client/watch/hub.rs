@@ -17,7 +17,8 @@ use reseed_proto::etcdserverpb::{WatchRequest, WatchResponse, watch_client::Watc
 use reseed_rt::task;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::book::{Book, Order};
 use crate::{Error, channel::Channel, retry::Backoff};
@@ -93,7 +94,11 @@ async fn run(mut commands: mpsc::Receiver<Command>, channel: Arc<Channel>) {
         let connection = channel.pick();
         let (requests, outbound) = mpsc::channel(OUTBOUND_MAX);
         let mut client = WatchClient::new(connection.clone()).max_decoding_message_size(usize::MAX);
-        let opening = async move { client.watch(ReceiverStream::new(outbound)).await };
+        let mut request = Request::new(ReceiverStream::new(outbound));
+        // A member that hears nobody would be silent for ever: it is to say so (etcd's
+        // `WithRequireLeader`), and the next endpoint is asked.
+        request.metadata_mut().insert("hasleader", AsciiMetadataValue::from_static("true"));
+        let opening = async move { client.watch(request).await };
         let mut stream = Stream { requests, inbound: Inbound::Opening(Box::pin(opening)) };
         book.restart();
         match drive(&mut book, &mut commands, &mut stream).await {

@@ -4,6 +4,7 @@
 //! stream open; what each watcher has seen is kept in a book (`book.rs`, no I/O). When the stream
 //! breaks, the hub opens another one, at the next endpoint, and the book asks for every watcher's
 //! events from the revision after the last it delivered: no gap, and what comes twice is dropped.
+//! Streams require a leader: a member that is cut off from the others ends them.
 //!
 //! Memory is bounded without holding anybody up: a watcher whose queue is full is cancelled at the
 //! server and asked for anew, from where it stands, once its owner has emptied the queue. The

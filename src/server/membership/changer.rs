@@ -38,6 +38,14 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Between two looks whether the others know of a change.
 const KNOWN_LOOK: Duration = Duration::from_millis(5);
 
+/// Whether whoever repeats a change learns from this that the first attempt did it.
+fn says_that_it_was_made(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::MemberNotFound | Error::MemberExist | Error::PeerUrlExist | Error::MemberNotLearner
+    )
+}
+
 /// Changes the membership.
 #[derive(Clone, Debug)]
 pub(crate) struct Changer {
@@ -110,13 +118,14 @@ impl Changer {
             self.check(change)?;
         }
         self.hand_over_before(change).await?;
-        match self.proposer.propose_change(change.clone()).await? {
-            Response::Members(members) => {
-                let known = self.wait_until_known(self.state.progress.applied());
-                let timeout = self.state.config.request_timeout();
-                clock::timeout(timeout, known).await.unwrap_or(Err(Error::Timeout))?;
-                Ok(members)
-            }
+        let answer = self.proposer.propose_change(change.clone()).await;
+        if answer.as_ref().err().is_none_or(says_that_it_was_made) {
+            let known = self.wait_until_known(self.state.progress.applied());
+            let timeout = self.state.config.request_timeout();
+            clock::timeout(timeout, known).await.unwrap_or(Err(Error::Timeout))?;
+        }
+        match answer? {
+            Response::Members(members) => Ok(members),
             other => Err(Error::Broken(format!("a change of members applied as {other:?}"))),
         }
     }

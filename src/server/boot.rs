@@ -179,7 +179,8 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
         progress,
         metrics,
         client_traffic: Arc::default(),
-        snapshots: Arc::new(Semaphore::new(snapshot::AT_ONCE)),
+        client_snapshots: Arc::new(Semaphore::new(snapshot::AT_ONCE)),
+        peer_snapshots: Arc::new(Semaphore::new(snapshot::AT_ONCE)),
         halt,
     });
     Ok(Booted { state, node, wal, data_dir })

@@ -19,7 +19,7 @@ use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task;
 use reseed_storage::backend::{BackendError, CHECKSUM_BYTES, ExportInfo, Exported};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use crate::state::State;
@@ -30,7 +30,7 @@ const CHUNK_BYTES: usize = 32 << 10;
 /// Name of a temporary file begins and ends with these; boot removes what a crash left.
 pub(crate) const EXPORT: (&str, &str) = ("export-", ".tmp");
 
-/// Exports that may exist at once.
+/// Exports that may exist at once for clients, and as many for members.
 pub(crate) const AT_ONCE: usize = 2;
 
 /// Removes the temporary file, whatever happens to the stream.
@@ -56,11 +56,14 @@ pub(crate) struct Export {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Makes a file of the store, while the member goes on.
+/// Makes a file of the store, while the member goes on, once `leave` gives leave.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) async fn export(state: Arc<State>) -> Result<Export, BackendError> {
+pub(crate) async fn export(
+    state: Arc<State>,
+    leave: &Arc<Semaphore>,
+) -> Result<Export, BackendError> {
     let began = Instant::now();
     let unique = reseed_rt::rng::u64();
     let path = state
@@ -70,7 +73,7 @@ pub(crate) async fn export(state: Arc<State>) -> Result<Export, BackendError> {
         .join(format!("{}{unique:016x}{}", EXPORT.0, EXPORT.1));
     let exporting = Arc::clone(&state);
     let to = path.clone();
-    let permit = state.snapshots.clone().acquire_owned().await;
+    let permit = Arc::clone(leave).acquire_owned().await;
     let exported = task::blocking(move || {
         // Made here, so that it is removed even if the client is gone when the export ends.
         let temporary = Temporary(to.clone());
@@ -107,7 +110,7 @@ struct Sending {
 pub(crate) async fn start(
     state: Arc<State>,
 ) -> Result<BoxStream<'static, Result<SnapshotResponse, Status>>, Status> {
-    let exported = export(state).await;
+    let exported = export(Arc::clone(&state), &state.client_snapshots).await;
     let export = exported.map_err(|error| Status::unknown(format!("snapshot: {error}")))?;
     let chunks = stream::unfold(Some(Sending { export, sent: 0 }), |sending| async {
         let mut sending = sending?;

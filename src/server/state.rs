@@ -47,8 +47,10 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Bytes on the client port.
     pub(crate) client_traffic: Arc<Traffic>,
-    /// Leave to make a snapshot file.
-    pub(crate) snapshots: Arc<Semaphore>,
+    /// Leave to make a snapshot file for a client.
+    pub(crate) client_snapshots: Arc<Semaphore>,
+    /// Leave to make one for a member, which clients that do not read theirs must not hold up.
+    pub(crate) peer_snapshots: Arc<Semaphore>,
     /// Stops the member when it can no longer keep its promises.
     pub(crate) halt: Halt,
 }

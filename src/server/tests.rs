@@ -55,7 +55,7 @@ fn apply(state: &State, request: Request) {
     state.backend.commit(applied.batch, AppliedAt { index, term: 1 }).expect("memory");
 }
 
-fn put(state: &State, value: &'static [u8]) {
+pub(crate) fn put(state: &State, value: &'static [u8]) {
     let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(value));
     apply(state, Request::Put(pb::PutRequest { key, value, ..pb::PutRequest::default() }));
 }
@@ -117,6 +117,19 @@ async fn a_snapshot_whose_client_leaves_leaves_no_file() {
     assert_eq!(exports(&snap).len(), 1, "what is sent from");
     drop(stream);
     assert_eq!(exports(&snap), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_their_snapshots_hold_up_no_member() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let state = open(&dir).state;
+    let mut unread = Vec::new();
+    for _ in 0..snapshot::AT_ONCE {
+        unread.push(snapshot::start(Arc::clone(&state)).await.expect("an export"));
+    }
+    assert!(snapshot::start(Arc::clone(&state)).now_or_never().is_none(), "clients wait");
+    let export = snapshot::export(Arc::clone(&state), &state.peer_snapshots);
+    clock::timeout(PATIENCE, export).await.expect("this does not hang").expect("an export");
 }
 
 #[test]

@@ -24,6 +24,10 @@ use crate::rpc::route::Router;
 /// How long a member keeps clients waiting until the cluster knows it; etcd's default.
 const CLUSTER_READY_MAX: Duration = Duration::from_secs(5);
 
+/// A peer's silent connection is pinged after so long: one that lost power while it was sent a
+/// snapshot must not hold it for hours.
+const PEER_KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// Bound, but not served yet: connections wait in the backlog.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -62,7 +66,11 @@ impl Listeners {
         let peer = std::mem::take(&mut self.peer).into_iter().map(|listener| {
             let port = service.clone().port();
             // What peers still send is of no use to a member that stops.
-            let options = ServeOptions { drain_timeout: Duration::ZERO, ..ServeOptions::default() };
+            let options = ServeOptions {
+                drain_timeout: Duration::ZERO,
+                keepalive_interval: Some(PEER_KEEPALIVE),
+                ..ServeOptions::default()
+            };
             task::spawn("peers", serve(listener, port, options, stop.clone()))
         });
         peer.collect()

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use reseed_planted::{self as planted, Bug};
@@ -15,13 +16,18 @@ use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
 use reseed_storage::backend::{AppliedAt, BackendError, import_blocking, install_path};
 use tokio::sync::{Mutex, oneshot};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::peer::Route;
 use crate::raft::PeerEvent;
 
 /// Name of a file that is not complete begins and ends with these, its hash in between.
 const PART: (&str, &str) = ("receive-", ".part");
+
+/// A snapshot as it comes.
+pub(crate) trait Parts: Stream<Item = Result<SnapshotPart, Status>> + Unpin {}
+
+impl<S: Stream<Item = Result<SnapshotPart, Status>> + Unpin> Parts for S {}
 
 /// Receives snapshots, one at a time.
 #[derive(Clone, Debug)]
@@ -53,21 +59,39 @@ impl Receiving {
     /// or finds that it is not needed.
     pub(crate) async fn receive(
         &self,
-        mut parts: Streaming<SnapshotPart>,
+        mut parts: impl Parts,
         from: u64,
         driver: &Sender<PeerEvent>,
     ) -> Result<(), Status> {
-        let Ok(_turn) = self.busy.try_lock() else {
+        let Ok(turn) = Arc::clone(&self.busy).try_lock_owned() else {
             return Err(Status::unavailable("another snapshot is under way"));
         };
-        let Some(SnapshotPart { part: Some(Part::Offer(offer)) }) = parts.message().await? else {
-            return Err(Status::invalid_argument("a snapshot begins with what it is"));
-        };
+        let offer = offered(&mut parts).await?;
         let message = message_of(&offer, from)?;
         let path = self.part(&offer)?;
         self.remove_others(&path);
         self.fill(&path, &offer, parts).await?;
-        self.import(path.clone(), &offer, &message).await?;
+        // This call ends with its connection. What has begun to take the place of this member's
+        // state comes to its end all the same, before anything else touches the same files.
+        let (this, driver) = (self.clone(), driver.clone());
+        let taking = async move {
+            let taken = this.take_over(path, &offer, message, &driver).await;
+            drop(turn);
+            taken
+        };
+        let taken = task::spawn("snapshot-install", taking).await;
+        taken.unwrap_or_else(|_cancelled| Err(Status::unavailable("this member stops")))
+    }
+
+    /// Makes a database of the complete file at `path` and has the driver install it.
+    async fn take_over(
+        &self,
+        path: PathBuf,
+        offer: &SnapshotOffer,
+        message: Message,
+        driver: &Sender<PeerEvent>,
+    ) -> Result<(), Status> {
+        self.import(path.clone(), offer, &message).await?;
         let (done, installed) = oneshot::channel();
         let from = install_path(&self.db);
         let snapshot = PeerEvent::Snapshot { message: Box::new(message), from, done };
@@ -88,9 +112,7 @@ impl Receiving {
         let mut client = route.client(&route.url(0));
         let wanted = client.fetch_snapshot(route.request(SnapshotWanted { index_min }));
         let mut parts = wanted.await?.into_inner();
-        let Some(SnapshotPart { part: Some(Part::Offer(offer)) }) = parts.message().await? else {
-            return Err(Status::invalid_argument("a snapshot begins with what it is"));
-        };
+        let offer = offered(&mut parts).await?;
         let message = message_of(&offer, route.to)?;
         let path = self.part(&offer)?;
         self.remove_others(&path);
@@ -131,7 +153,7 @@ impl Receiving {
         &self,
         path: &Path,
         offer: &SnapshotOffer,
-        mut parts: Streaming<SnapshotPart>,
+        mut parts: impl Parts,
     ) -> Result<(), Status> {
         let file = disk::disk().open(path, OpenMode::CreateOrOpen);
         let file = file.map_err(|error| failed("open", &error))?;
@@ -141,8 +163,8 @@ impl Receiving {
             have = 0;
         }
         while have < offer.bytes {
-            let Some(SnapshotPart { part: Some(Part::Chunk(chunk)) }) = parts.message().await?
-            else {
+            let next = parts.next().await.transpose()?;
+            let Some(SnapshotPart { part: Some(Part::Chunk(chunk)) }) = next else {
                 return Err(Status::aborted(format!("the snapshot broke off after {have} bytes")));
             };
             have = write(file.as_ref(), &chunk, have, offer.bytes)?;
@@ -189,6 +211,14 @@ impl Receiving {
     }
 }
 
+/// What comes first says what the rest is.
+async fn offered(parts: &mut impl Parts) -> Result<SnapshotOffer, Status> {
+    match parts.next().await.transpose()? {
+        Some(SnapshotPart { part: Some(Part::Offer(offer)) }) => Ok(offer),
+        _ => Err(Status::invalid_argument("a snapshot begins with what it is")),
+    }
+}
+
 /// The raft message of an offer, if that is what it is.
 fn message_of(offer: &SnapshotOffer, from: u64) -> Result<Message, Status> {
     let message = Message::decode(offer.message.clone())
@@ -224,3 +254,6 @@ fn failed(what: &str, error: &std::io::Error) -> Status {
 fn remove(path: &Path) {
     let _there_or_not = disk::disk().remove(path);
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,8 @@ impl Transfer {
     }
 
     async fn deliver(mut self) -> bool {
-        let export = match snapshot::export(Arc::clone(&self.state)).await {
+        let state = Arc::clone(&self.state);
+        let export = match snapshot::export(Arc::clone(&state), &state.peer_snapshots).await {
             Ok(export) => Arc::new(export),
             Err(error) => {
                 tracing::warn!(%error, "cannot make a snapshot for a peer");
@@ -119,7 +120,7 @@ pub(crate) async fn serve(
         return Err(Status::failed_precondition("this member has not come so far"));
     }
     let from = state.member_id;
-    let export = snapshot::export(state).await;
+    let export = snapshot::export(Arc::clone(&state), &state.peer_snapshots).await;
     let export = Arc::new(export.map_err(|error| Status::unavailable(error.to_string()))?);
     let (to_text, index) = (format!("{to:x}"), export.exported.applied.index);
     tracing::info!(to = to_text, index, "a member has lost its state and gets this one's");

@@ -306,23 +306,31 @@ impl LeaseClock {
         (!forwards).then(|| self.inner.promoted_in.load(Ordering::Relaxed))
     }
 
-    /// Returns once this member's clock may be acted upon. A member whose driver has stood still
-    /// cannot know whether it still leads before a quorum says so: another leader may have renewed
+    /// Whether this member's clock must not be acted upon before a quorum says that it leads. A
+    /// member whose driver has stood still cannot know by itself: another leader may have renewed
     /// what is over by this clock (etcd #15247).
-    async fn sure_to_lead(&self) -> Result<(), Error> {
+    fn is_unsure(&self) -> bool {
+        let member = &self.inner.member;
+        let leads = member.progress.leader() == member.id;
+        leads && member.is_stale() && !planted::on(Bug::StalePrimary)
+    }
+
+    /// Asks a quorum whether this member leads; whether it has said who does. However long that
+    /// takes, it is asked once.
+    async fn make_sure(self) -> bool {
         let member = &self.inner.member;
         let (began, stood_still) = (member.progress.term(), member.progress.stood_still());
-        let is_stale = member.is_stale() && !planted::on(Bug::StalePrimary);
-        if member.progress.leader() != member.id || !is_stale {
-            return Ok(());
-        }
         tracing::info!("this member stood still: asking whether it still leads");
-        self.inner.log.confirm().await?;
+        if let Err(error) = self.inner.log.confirm().await {
+            tracing::debug!(%error, "could not ask whether this member still leads");
+            clock::sleep(WINDOW).await;
+            return false;
+        }
         if member.progress.leader() != member.id || member.progress.term() != began {
             self.inner.expiry.lock().demote();
         }
         member.progress.make_good(stood_still);
-        Ok(())
+        true
     }
 
     async fn reset(&self, id: LeaseId, term: Option<u64>) -> Result<(), Error> {
@@ -335,15 +343,18 @@ impl LeaseClock {
     pub(crate) async fn run(self, stop: Stop) {
         let mut revoking = FuturesUnordered::new();
         let mut checkpointing: Option<BoxFuture<'static, ()>> = None;
+        let mut making_sure: Option<BoxFuture<'static, bool>> = None;
+        let (mut is_sure, mut beginning) = (false, None);
         let mut pace = Pace { window: Instant::now(), begun: 0 };
         loop {
-            self.follow_leadership().await;
-            let sure = clock::timeout(WINDOW, self.sure_to_lead()).await;
-            let room = match sure {
-                Ok(Ok(())) => REVOKES_IN_FLIGHT_MAX - revoking.len(),
-                // Not now: the next turn asks again.
-                Ok(Err(_)) | Err(_) => 0,
-            };
+            self.follow_leadership(&mut beginning).await;
+            // An answer is good for one turn, even if the driver stands still again, or still: one
+            // that votes alone is answered without it.
+            if making_sure.is_none() && !std::mem::take(&mut is_sure) && self.is_unsure() {
+                making_sure = Some(self.clone().make_sure().boxed());
+            }
+            let in_flight_max = if making_sure.is_none() { REVOKES_IN_FLIGHT_MAX } else { 0 };
+            let room = in_flight_max.saturating_sub(revoking.len());
             let (due, term) = self.due(&mut pace, room);
             for id in due {
                 revoking.push(self.clone().revoke(id, term));
@@ -351,21 +362,25 @@ impl LeaseClock {
             if checkpointing.is_none() && self.has_checkpoints() {
                 checkpointing = Some(self.clone().checkpoint().boxed());
             }
-            let room = REVOKES_IN_FLIGHT_MAX - revoking.len();
-            probe::hit_if(room == 0, Probe::LeaseRevokeFull);
+            probe::hit_if(revoking.len() == REVOKES_IN_FLIGHT_MAX, Probe::LeaseRevokeFull);
+            let room = in_flight_max.saturating_sub(revoking.len());
             let wake = self.next_wake(&pace, room, checkpointing.is_none());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 Some(()) = revoking.next(), if !revoking.is_empty() => {}
                 Some(()) = OptionFuture::from(checkpointing.as_mut()) => checkpointing = None,
+                Some(sure) = OptionFuture::from(making_sure.as_mut()) => {
+                    (making_sure, is_sure) = (None, sure);
+                }
                 () = clock::sleep(wake) => {}
             }
         }
     }
 
-    /// Deadlines run while this member leads, from when it has applied all it found in the log.
-    async fn follow_leadership(&self) {
+    /// Deadlines run while this member leads, from when it has applied all it found in the log
+    /// when it began to: what is added since is not waited for, or a busy log would never end.
+    async fn follow_leadership(&self, beginning: &mut Option<Beginning>) {
         let member = &self.inner.member;
         let term = member.progress.term();
         let leads = || member.progress.leader() == member.id && member.progress.term() == term;
@@ -381,10 +396,14 @@ impl LeaseClock {
         }
         // Another may have led between two terms of this member.
         self.inner.expiry.lock().demote();
-        let found = member.progress.last_index();
+        let found = match *beginning {
+            Some(begun) if begun.term == term => begun.found,
+            _ => member.progress.last_index(),
+        };
         if found == 0 {
             return; // The driver has not told yet where the log ends.
         }
+        *beginning = Some(Beginning { term, found });
         let applied = clock::timeout(WINDOW, member.progress.wait_applied(found)).await;
         if applied.is_ok() && leads() {
             let mut expiry = self.inner.expiry.lock();
@@ -467,6 +486,13 @@ fn agenda(leases: impl IntoIterator<Item = Granted>) -> Expiry {
         expiry.granted(lease, Millis::default());
     }
     expiry
+}
+
+/// Where the log ended when this member was first seen to lead in a term.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    term: u64,
+    found: u64,
 }
 
 /// How many revocations have begun in this window.

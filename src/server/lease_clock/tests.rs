@@ -24,6 +24,8 @@ struct Held {
     /// Whether what is committed is applied here only when `caught_up` is told.
     is_behind: AtomicBool,
     caught_up: Arc<Notify>,
+    /// How often it was asked who leads.
+    asked: AtomicUsize,
     /// Most proposals that ever waited together.
     together: AtomicUsize,
 }
@@ -41,6 +43,7 @@ impl Log for Held {
     }
 
     fn confirm(&self) -> BoxFuture<'static, Result<(), Error>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let (is_behind, caught_up) =
             (self.is_behind.load(Ordering::Relaxed), Arc::clone(&self.caught_up));
         async move {
@@ -119,7 +122,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn lead(clock: &LeaseClock) {
-    runtime().block_on(clock.follow_leadership());
+    runtime().block_on(clock.follow_leadership(&mut None));
 }
 
 #[test]
@@ -202,7 +205,8 @@ fn deadlines_run_only_on_the_leader_and_after_its_log_is_applied() {
     let mut renewal = pin!(clock.renew(LeaseId(1)));
     assert_eq!(polled!(renewal), None);
     runtime().block_on(async {
-        let mut following = pin!(clock.follow_leadership());
+        let mut beginning = None;
+        let mut following = pin!(clock.follow_leadership(&mut beginning));
         assert_eq!(polled!(following), None);
         // Found in the log: somebody had written the lease down.
         let id = LeaseId(1);
@@ -269,4 +273,71 @@ fn what_the_clock_wants_is_for_the_term_in_which_it_began_to_decide() {
     lead(&clock);
     assert_eq!(polled!(late), None);
     assert_eq!(*log.terms.lock(), [Some(1), Some(3)]);
+}
+
+#[test]
+fn a_log_that_grows_all_the_time_does_not_keep_deadlines_from_running() {
+    let (clock, _log) = clock_with(&[lease(1, 100)]);
+    let progress = &clock.inner.member.progress;
+    progress.set_last_index(3);
+    progress.set_raft(2, 7, 3);
+    runtime().block_on(async {
+        let mut beginning = None;
+        // The window ends before what was found is applied, and by then there is more.
+        assert_eq!(polled!(pin!(clock.follow_leadership(&mut beginning))), None);
+        progress.set_last_index(9);
+        progress.set_applied(3);
+        assert_eq!(now_ready(clock.follow_leadership(&mut beginning)), Some(()));
+    });
+    assert!(clock.is_primary());
+}
+
+#[test]
+fn a_quorum_that_takes_its_time_is_asked_once_whether_this_member_leads() {
+    let log = Arc::new(Held::default());
+    // Only what was counted makes it stale, not that nobody ticks in this test.
+    let member = Member { tick: Duration::from_secs(60), ..member(7) };
+    let clock = LeaseClock::over(log.clone(), member, [lease(1, 0)]);
+    let progress = &clock.inner.member.progress;
+    while progress.stood_still() == 0 {
+        progress.tick(Duration::ZERO);
+    }
+    log.is_behind.store(true, Ordering::Relaxed);
+    let stop = Stop::new();
+    runtime().block_on(async {
+        let mut running = pin!(clock.clone().run(stop.clone()));
+        tokio::select! {
+            biased;
+            () = clock::sleep(WINDOW + WINDOW / 2) => {}
+            () = log.added.notified() => panic!("revoked by a member that may not lead"),
+            () = &mut running => panic!("the clock stopped"),
+        }
+        log.caught_up.notify_one();
+        tokio::select! {
+            biased;
+            () = log.added.notified() => {}
+            () = &mut running => panic!("the clock stopped"),
+        }
+    });
+    assert_eq!(log.asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_answer_at_once_is_good_for_a_turn_though_the_driver_stands_still() {
+    let log = Arc::new(Held::default());
+    let member = Member { tick: Duration::ZERO, ..member(7) };
+    member.progress.tick(Duration::from_secs(1));
+    let clock = LeaseClock::over(log.clone(), member, [lease(1, 0)]);
+    let stop = Stop::new();
+    runtime().block_on(async {
+        clock::sleep(Duration::from_millis(2)).await;
+        assert!(clock.inner.member.is_stale());
+        let mut running = pin!(clock.clone().run(stop.clone()));
+        tokio::select! {
+            biased;
+            () = log.added.notified() => {}
+            () = &mut running => panic!("the clock stopped"),
+        }
+    });
+    assert_eq!(log.asked.load(Ordering::Relaxed), 1);
 }

@@ -98,14 +98,17 @@ impl View<'_> {
     }
 }
 
-/// Whether those who elect know that the log is committed up to `index`: all whom the leader hears,
-/// and a quorum. Who has not been heard of in this term does not count: the second member of a
-/// cluster, say, which begins to run when it is added.
+/// Whether those who elect know that the log is committed up to `index`: a quorum, and all whom the
+/// leader hears and who have it so far. Who lacks the entry can keep nobody who has it from being
+/// elected (Raft §5.4.1), so it may take its time. Who has not been heard of in this term does not
+/// count: the second member of a cluster, say, which begins to run when it is added.
 pub(super) fn is_known(index: u64, standings: &BTreeMap<u64, Standing>) -> bool {
     let heard = || standings.values().filter(|standing| standing.votes && standing.matched > 0);
     let knows = |standing: &&Standing| standing.committed >= index;
     heard().filter(knows).count() >= quorum(heard().count())
-        && heard().filter(|standing| standing.is_active).all(|standing| knows(&standing))
+        && heard().all(|standing| {
+            !standing.is_active || standing.matched < index || standing.committed >= index
+        })
 }
 
 fn quorum(voters: usize) -> usize {

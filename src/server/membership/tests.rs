@@ -223,7 +223,7 @@ fn a_change_is_known_when_all_who_are_heard_and_a_quorum_know_it() {
         let standing = |(votes, is_active, has_log, knows): &(bool, bool, bool, bool)| Standing {
             votes: *votes,
             is_active: *is_active,
-            matched: if *has_log { 9 } else { 0 },
+            matched: if *has_log { 5 } else { 0 },
             committed: if *knows { 5 } else { 4 },
         };
         is_known(5, &(1..).zip(members.iter().map(standing)).collect())
@@ -236,6 +236,10 @@ fn a_change_is_known_when_all_who_are_heard_and_a_quorum_know_it() {
     assert!(known(&[leader, leader, (true, false, true, false)]), "the third is down");
     assert!(!known(&[leader, leader, (true, true, true, false)]), "its log may be longer");
     assert!(known(&[leader, (false, true, true, false)]), "it learns");
+    let behind = Standing { votes: true, is_active: true, matched: 4, committed: 4 };
+    let knows = Standing { matched: 5, committed: 5, ..behind };
+    assert!(is_known(5, &[(1, knows), (2, knows), (3, behind)].into()), "it catches up");
+    assert!(!is_known(5, &[(1, knows), (3, behind)].into()), "no quorum without it");
 }
 
 #[test]

@@ -392,6 +392,7 @@ impl Driver {
             }
             self.send(std::mem::take(&mut output.send_after_sync));
             let persisted = self.node.persisted(&output);
+            self.publish_progress();
             self.send(persisted.send);
             self.persist(&[], persisted.hard_state.as_ref(), true).await?;
             self.hand_to_apply(persisted.committed).await?;

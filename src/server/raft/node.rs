@@ -302,10 +302,13 @@ impl Node {
             // A commit index is not worth a write of its own: it travels with the next entries.
             output.hard_state = Some(self.raw.store().hard_state().clone());
         }
+        if output.committed.iter().any(changes::is_change) {
+            // That a change of the members is committed decides who elects: what this member says
+            // of it, it must know after a restart.
+            output.hard_state.get_or_insert_with(|| self.raw.store().hard_state().clone());
+            output.must_sync = true;
+        }
         self.commit_unsaved &= output.hard_state.is_none();
-        // That a change of the members is committed decides who elects: what this member says of
-        // it, it must know after a restart.
-        output.must_sync |= output.committed.iter().any(changes::is_change);
         check_consecutive(&output.entries);
         check_consecutive(&output.committed);
         self.pending = Some(ready);

@@ -168,6 +168,10 @@ pub enum Error {
     Canceled,
     #[error("etcdserver: context deadline exceeded")]
     DeadlineExceeded,
+    /// Given up before it was proposed: no leader was there to take it. What Go says of a context
+    /// whose time is over.
+    #[error("context deadline exceeded")]
+    NeverProposed,
     #[error("not a primary lessor")]
     NotPrimary,
     #[error("etcdserver: request timed out, leader transfer took too long")]
@@ -252,6 +256,7 @@ impl Error {
         Self::NoInflightDowngrade,
         Self::Canceled,
         Self::DeadlineExceeded,
+        Self::NeverProposed,
         Self::NotPrimary,
         Self::TimeoutLeaderTransfer,
         Self::LeaderFieldMissing,
@@ -327,7 +332,7 @@ impl Error {
             | Self::TimeoutWaitAppliedIndex
             | Self::Unhealthy => code::UNAVAILABLE,
             Self::Corrupt => code::DATA_LOSS,
-            Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+            Self::DeadlineExceeded | Self::NeverProposed => code::DEADLINE_EXCEEDED,
         }
     }
 

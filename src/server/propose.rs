@@ -1,8 +1,9 @@
 //! From a checked request to the answer that its log entry gets.
 //!
 //! The request gets an id, becomes a log entry, and waits in a table until apply has executed the
-//! entry with that id. Giving up waiting takes nothing back: the entry may still be applied, which
-//! is why a time-out says "unknown", not "failed".
+//! entry with that id. Whoever gives up before the driver has taken the request is certain that it
+//! never will be; later, giving up takes nothing back: the entry may still be applied, which is why
+//! a time-out says "unknown", not "failed".
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,24 +41,40 @@ pub(crate) type Answer = Result<Response, Error>;
 /// Who waits for which entry.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    by_id: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+    by_id: Mutex<BTreeMap<u64, Waiter>>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Answer>,
+    /// Whether the driver has taken what is waited for.
+    is_taken: bool,
 }
 
 impl Waiters {
     pub(crate) fn register(&self, id: u64) -> oneshot::Receiver<Answer> {
-        let (sender, receiver) = oneshot::channel();
-        let before = self.by_id.lock().insert(id, sender);
+        let (answer, receiver) = oneshot::channel();
+        let before = self.by_id.lock().insert(id, Waiter { answer, is_taken: false });
         assert!(before.is_none(), "request id {id} is already waited for");
         receiver
     }
 
-    fn forget(&self, id: u64) {
-        self.by_id.lock().remove(&id);
+    /// The driver takes what is waited for under `id`, unless nobody waits any more: whoever gave
+    /// up while there was no leader does not want it minutes later.
+    pub(crate) fn begin(&self, id: u64) -> bool {
+        let mut by_id = self.by_id.lock();
+        let waiter = by_id.get_mut(&id);
+        waiter.map(|waiter| waiter.is_taken = true).is_some()
+    }
+
+    /// Nobody waits for `id` any more; whether it may have been proposed.
+    fn forget(&self, id: u64) -> bool {
+        self.by_id.lock().remove(&id).is_none_or(|waiter| waiter.is_taken)
     }
 
     /// Takes whoever waits for `id`: nobody, if the entry came from elsewhere or from a replay.
     pub(crate) fn take(&self, id: u64) -> Option<oneshot::Sender<Answer>> {
-        self.by_id.lock().remove(&id)
+        self.by_id.lock().remove(&id).map(|waiter| waiter.answer)
     }
 
     /// Tells all of `ids` that their proposals were not taken.
@@ -137,7 +154,7 @@ impl Proposer {
     /// # Errors
     /// What the state machine answered, or: [`Error::TooManyRequests`] when apply is behind,
     /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the disk is full (in these three
-    /// cases nothing was proposed); [`Error::Timeout`] and its kin ([`Late`]) and
+    /// cases nothing was proposed), nor with [`Error::NeverProposed`]; [`Error::Timeout`] and its kin ([`Late`]) and
     /// [`Error::Stopped`], after which the request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
         self.send(request, |id, payload| Event::Propose { id, payload, led_in: None }).await
@@ -202,9 +219,13 @@ impl Proposer {
             answer.await.unwrap_or(Err(Error::Stopped))
         })
         .await;
+        let may_be_proposed = inner.waiters.forget(id);
         drop(registration);
         outcome.unwrap_or_else(|_elapsed| {
             inner.metrics.proposals_failed.inc();
+            if !may_be_proposed {
+                return Err(Error::NeverProposed);
+            }
             probe::hit(Probe::ProposalTimeout);
             let denies = planted::on(Bug::TimeoutDenies);
             Err(if denies { Error::TooManyRequests } else { inner.late.why(began) })

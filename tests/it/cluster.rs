@@ -81,8 +81,14 @@ async fn a_minority_answers_nothing_that_needs_a_quorum() {
     assert_eq!(linearizable.message(), "etcdserver: request timed out");
     let local = api.kv().range(get(true)).await.expect("needs nobody").into_inner();
     assert_eq!(local.kvs.len(), 1);
+    // No leader took it, so that is certain, and it stays so.
+    let late = pb::PutRequest { key: bytes("late"), ..Default::default() };
+    let refused = api.kv().put(late).await.expect_err("nobody takes it");
+    let said = (refused.code(), refused.message());
+    assert_eq!(said, (tonic::Code::DeadlineExceeded, "context deadline exceeded"));
     cluster.members[1].launch();
     put_until_done(&cluster, &[0, 1], "k", "2").await;
+    assert_eq!(api.get("late").await, None);
 }
 
 #[tokio::test]

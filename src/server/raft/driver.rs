@@ -294,6 +294,8 @@ impl Driver {
             && let Some(event) = gathered.pop_front()
         {
             match event {
+                Event::Propose { id, .. } | Event::Change { id, .. } if !self.waiters.begin(id) => {
+                }
                 Event::Propose { id, led_in: Some(term), .. } if !self.node.leads_in(term) => {
                     self.waiters.refuse(&[id], &Error::NotLeader);
                 }

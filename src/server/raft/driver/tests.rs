@@ -183,3 +183,14 @@ fn what_is_for_another_term_is_not_taken() {
     assert_eq!(member.propose_leading(Some(term)), None);
     assert_eq!(member.propose_leading(None), None);
 }
+
+#[test]
+fn what_was_given_up_before_it_was_taken_is_not_proposed() {
+    let mut member = Member::new();
+    let last = member.driver.node.log().last();
+    let event = |id| Event::Propose { id, payload: Bytes::from_static(b"late"), led_in: None };
+    // Nobody waits for the first one any more.
+    let _waiting = member.driver.waiters.register(8);
+    member.turn([event(7), event(8)].into()).expect("the disk works");
+    assert_eq!(member.driver.node.log().last(), last + 1);
+}

@@ -2,8 +2,8 @@
 //!
 //! Founders compute the same ids from the same flags. One that joins was added to a running
 //! cluster before it starts, so the cluster knows it: it asks the members named by its flags and
-//! finds itself by its peer URLs. A founder asks too, in case it has been here before: with its
-//! data it has lost its votes, and may not return as if it had not.
+//! finds itself by its peer URLs. A founder asks too. Whoever has been here before has lost, with
+//! its data, its votes and what it had acknowledged, and may not return as if it had not.
 
 use std::time::Duration;
 
@@ -62,24 +62,43 @@ pub(crate) async fn identity(config: &Config) -> Result<Metadata, BootError> {
                         .into(),
                 ));
             }
-            // One that is behind does not know this member yet; any that does will do.
-            let mut refused = None;
-            for answer in &answers {
-                match find_in(config, answer) {
-                    Ok(found) => return Ok(found),
-                    Err(why) => refused = Some(why),
-                }
-            }
-            Err(BootError::Join(refused.unwrap_or_default()))
+            find(config, &answers).map_err(BootError::Join)
         }
     }
 }
 
+/// Finds this member in what others say. One that is behind does not know it yet; any that does
+/// will do, unless one knows that it has run before (etcd takes it back, and so may lose what it
+/// had acknowledged).
+pub(super) fn find(config: &Config, answers: &[ClusterMembers]) -> Result<Metadata, String> {
+    let mut refused = String::new();
+    let mut found = None;
+    for answer in answers {
+        match find_in(config, answer) {
+            Ok(me) if has_run(me, answer) => {
+                let id = MemberId(me.member_id);
+                return Err(format!(
+                    "member {id} has run before, and its data is gone: remove it from the \
+                     cluster (member remove) and add it anew"
+                ));
+            }
+            Ok(me) => found = Some(me),
+            Err(why) => refused = why,
+        }
+    }
+    found.ok_or(refused)
+}
+
+/// Whether a cluster knows that its member `me` has run: it has told its client URLs then.
+fn has_run(me: Metadata, cluster: &ClusterMembers) -> bool {
+    let is_me = |member: &MemberRecord| member.id == me.member_id;
+    cluster.members.iter().any(|member| is_me(member) && !member.client_urls.is_empty())
+}
+
 /// A founder that the cluster knows to have run before has lost what it promised.
 pub(super) fn check_new(me: Metadata, answers: &[ClusterMembers]) -> Result<(), BootError> {
-    let of_ours = answers.iter().filter(|answer| answer.cluster_id == me.cluster_id);
-    let mut records = of_ours.flat_map(|answer| &answer.members);
-    if records.any(|member| member.id == me.member_id && !member.client_urls.is_empty()) {
+    let mut of_ours = answers.iter().filter(|answer| answer.cluster_id == me.cluster_id);
+    if of_ours.any(|answer| has_run(me, answer)) {
         let id = MemberId(me.member_id);
         return Err(BootError::Join(format!("member {id} has already been bootstrapped")));
     }

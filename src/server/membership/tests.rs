@@ -16,7 +16,7 @@ use reseed_proto::log::{
 };
 use reseed_proto::peer::ClusterMembers;
 
-use super::join::{check_new, find_in, founders};
+use super::join::{check_new, find, find_in, founders};
 use super::rules::{View, is_known};
 use crate::config::{Config, InitialMember};
 use crate::raft::changes::*;
@@ -260,6 +260,26 @@ fn who_joins_finds_itself_by_its_urls_or_is_told_why_not() {
     let refused = |ids: &[u64]| find_in(&config(ids), &cluster).expect_err("must be refused");
     assert!(refused(&[3, 1]).ends_with("member count is unequal"), "{}", refused(&[3, 1]));
     assert!(refused(&[3, 1, 4]).contains("no match found for existing member (2, [http://2:1])"));
+}
+
+#[test]
+fn who_has_run_before_does_not_return_without_its_data() {
+    let named = |id: u64| InitialMember {
+        name: format!("m{id}"),
+        peer_urls: vec![format!("http://{id}:1")],
+    };
+    let initial_cluster = [1, 2].map(named).to_vec();
+    let config = Config { name: "m2".into(), initial_cluster, ..Config::default() };
+    let mut second = record(2, false);
+    let cluster = |second: &MemberRecord| ClusterMembers {
+        cluster_id: 0xc1,
+        members: vec![record(1, false), second.clone()],
+    };
+    let behind = cluster(&second);
+    assert_eq!(find(&config, std::slice::from_ref(&behind)).map(|me| me.member_id), Ok(2));
+    second.client_urls = vec!["http://c:1".into()];
+    let refused = find(&config, &[behind, cluster(&second)]).expect_err("somebody knows");
+    assert!(refused.starts_with("member 2 has run before"), "{refused}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use reseed_storage::wal::{self, Mark, Wal, WalEntry};
 use tokio::sync::oneshot;
 
 use super::hurry::Hurry;
-use super::node::{Node, Refused, Standing};
+use super::node::{Amnesia, Node, Refused, Standing};
 use super::read_queue::ReadQueue;
 use super::reads::Reads;
 use super::succession::heeds;
@@ -248,7 +248,7 @@ impl Driver {
         }
         let woke = || self.woke.map(Instant::elapsed);
         if heeds(&message, woke, self.tick * self.node.election_ticks()) {
-            self.node.step(message);
+            self.node.step(message)?;
         }
         Ok(())
     }
@@ -568,6 +568,8 @@ pub(crate) enum DriverError {
     Wal(#[from] wal::WalError),
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
+    #[error("{0}")]
+    Amnesia(#[from] Amnesia),
     #[error("raft wants a snapshot of entry {0} installed that nobody brought")]
     NoState(u64),
     #[error("the apply loop is gone")]

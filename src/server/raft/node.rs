@@ -77,6 +77,17 @@ pub(crate) enum Refused {
     ChangePending,
 }
 
+/// This member has acknowledged entries that it does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the leader knows that this member had entry {had}, and its log ends at {last}: its data \
+     directory was lost, or is an old one; remove the member from the cluster and add it anew"
+)]
+pub(crate) struct Amnesia {
+    had: u64,
+    last: u64,
+}
+
 /// Raft's state machine for this member.
 pub(crate) struct Node {
     raw: RawNode<LogView>,
@@ -217,7 +228,16 @@ impl Node {
     ///
     /// Raft ignores what comes from strangers or from before this member's term; that is no error
     /// of this member's.
-    pub(crate) fn step(&mut self, message: Message) {
+    ///
+    /// # Errors
+    /// [`Amnesia`]: this member must not go on.
+    pub(crate) fn step(&mut self, message: Message) -> Result<(), Amnesia> {
+        let is_heartbeat = message.msg_type == MessageType::MsgHeartbeat as i32;
+        let last = self.raw.raft.raft_log.last_index();
+        if is_heartbeat && message.term >= self.term() && message.commit > last {
+            // A leader tells a member of no entry that it has not acknowledged; raft-rs panics.
+            return Err(Amnesia { had: message.commit, last });
+        }
         let is_call = message.msg_type == MessageType::MsgTimeoutNow as i32;
         if is_call && message.term == self.term() && self.raw.raft.state == StateRole::PreCandidate
         {
@@ -228,6 +248,7 @@ impl Node {
         if let Err(error) = self.raw.step(message) {
             tracing::debug!(%error, "raft does not take a message");
         }
+        Ok(())
     }
 
     /// What was sent to member `id` lately may be lost.

@@ -152,10 +152,10 @@ fn a_leader_that_is_removed_follows_and_tells_who_is_furthest_to_campaign() {
         ..Message::default()
     };
     settle(&mut node);
-    node.step(taken(1));
+    node.step(taken(1)).expect("it goes on");
     node.propose(vec![Bytes::from_static(b"a")]).expect("it leads");
     settle(&mut node);
-    node.step(taken(2));
+    node.step(taken(2)).expect("it goes on");
     settle(&mut node);
     assert_eq!(node.committed(), 2);
     node.set_members(&conf_state(&[other])).expect("one member less");
@@ -167,7 +167,7 @@ fn a_leader_that_is_removed_follows_and_tells_who_is_furthest_to_campaign() {
     assert!(told, "{output:?}");
     node.persisted(&output);
     // What would have made it commit.
-    node.step(taken(3));
+    node.step(taken(3)).expect("it goes on");
     assert!(!node.has_output());
 }
 
@@ -189,7 +189,8 @@ fn who_asks_for_votes_before_an_election_heeds_the_leaders_call() {
     settle(&mut node);
     assert_eq!(node.term(), 3, "it has asked whether it might, no more");
     let msg_type = MessageType::MsgTimeoutNow as i32;
-    node.step(Message { msg_type, from: ME + 1, to: ME, term: 3, ..Message::default() });
+    node.step(Message { msg_type, from: ME + 1, to: ME, term: 3, ..Message::default() })
+        .expect("it goes on");
     assert_eq!(node.term(), 4, "it campaigns");
 }
 
@@ -225,12 +226,29 @@ fn a_change_is_not_applied_before_it_is_known_after_a_restart_that_it_is_committ
     };
     let entry_type = EntryType::EntryConfChange as i32;
     let entry = Entry { entry_type, index: 1, term: 1, data: change(), ..Entry::default() };
-    follower.step(append(0, vec![entry]));
+    follower.step(append(0, vec![entry])).expect("it goes on");
     settle(&mut follower);
-    follower.step(Message { index: 1, log_term: 1, ..append(1, Vec::new()) });
+    follower.step(Message { index: 1, log_term: 1, ..append(1, Vec::new()) }).expect("it goes on");
     let output = follower.output();
     assert_eq!(output.hard_state.map(|state| state.commit), Some(1));
     assert!(output.must_sync && output.entries.is_empty());
     assert!(output.send_now.is_empty(), "it answers when it will remember");
     assert_eq!(output.send_after_sync.len(), 1);
+}
+
+#[test]
+fn a_member_that_lacks_what_it_had_does_not_go_on() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    let heartbeat = |term, commit| Message {
+        msg_type: MessageType::MsgHeartbeat as i32,
+        from: ME + 1,
+        to: ME,
+        term,
+        commit,
+        ..Message::default()
+    };
+    assert_eq!(node.step(heartbeat(0, 9)), Ok(()), "of an earlier term");
+    let said = node.step(heartbeat(2, 9)).expect_err("it has one entry").to_string();
+    assert!(said.contains("had entry 9, and its log ends at 1"), "{said}");
 }

@@ -1,7 +1,8 @@
 //! `reseed serve`: runs one member from start to signal.
 //!
-//! Exit codes: 0 after a graceful stop, 1 if the member could not start or stopped by itself, 2 if
-//! the command line could not be read.
+//! Exit codes: 0 after a graceful stop and when the member was removed from its cluster, so that no
+//! supervisor starts it again for that; 1 if it could not start or stopped by itself, 2 if the
+//! command line could not be read.
 
 use reseed_rt::signal;
 use reseed_server::Server;
@@ -74,6 +75,10 @@ async fn serve(settings: Settings) -> u8 {
 }
 
 fn report_halt(halted: &reseed_server::Halted) -> u8 {
+    if halted.has_left {
+        // It has said so.
+        return 0;
+    }
     error!(reason = %halted, "the member stopped by itself");
     1
 }

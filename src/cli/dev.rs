@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
+use clap::builder::TypedValueParser;
 use reseed_client::{Client, ClientOptions, Get};
+use reseed_rt::net::Listener;
 use reseed_rt::{clock, signal};
 
 use super::Invocation;
@@ -23,12 +25,19 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Longest to wait for the cluster to answer, or for a member to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As many as etcd advises at most.
+const MEMBERS_MAX: u16 = 7;
+
+fn members() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(1..=i64::from(MEMBERS_MAX))
+}
+
 /// Run a cluster on this machine, to try things out.
 #[derive(Debug, Parser)]
 #[command(name = "reseed dev")]
 struct Options {
     /// How many members.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=7))]
+    #[arg(long, default_value_t = 3, value_parser = members())]
     members: u16,
     /// Where data and logs are kept.
     #[arg(long, default_value = "reseed-dev")]
@@ -58,6 +67,7 @@ pub(crate) fn run(invocation: &Invocation) -> u8 {
 }
 
 async fn serve(options: &Options) -> Result<()> {
+    options.check().await?;
     let mut members = Members::start(options)?;
     let endpoints: Vec<String> = (0..options.members).map(|n| options.client(n)).collect();
     tokio::select! {
@@ -66,6 +76,7 @@ async fn serve(options: &Options) -> Result<()> {
         ended = members.ended() => return ended,
         answered = await_answer(&endpoints) => answered?,
     }
+    members.check()?;
     super::say(&format!(
         "{} members run, with data and logs in {}; Ctrl-C stops them.\n\n  \
          etcdctl --endpoints={} endpoint status -w table\n",
@@ -81,6 +92,28 @@ async fn serve(options: &Options) -> Result<()> {
 }
 
 impl Options {
+    /// What would end one of the members soon, said before any is started.
+    async fn check(&self) -> Result<()> {
+        let in_dir = (0..MEMBERS_MAX).filter(|n| self.data_dir(*n).is_dir()).count();
+        if in_dir != 0 && in_dir != usize::from(self.members) {
+            let dir = self.dir.display();
+            bail!(
+                "{dir} holds a cluster of {in_dir}: ask for --members {in_dir}, or another --dir"
+            );
+        }
+        for port in self.port..self.port + 2 * self.members {
+            let address = format!("127.0.0.1:{port}");
+            // Closed again at once: a member takes it.
+            let bound = Listener::bind(&address).await;
+            bound.with_context(|| format!("{address}, one of the members' ports"))?;
+        }
+        Ok(())
+    }
+
+    fn data_dir(&self, n: u16) -> PathBuf {
+        self.dir.join(format!("m{n}"))
+    }
+
     fn client(&self, n: u16) -> String {
         format!("127.0.0.1:{}", self.port + 2 * n)
     }
@@ -94,7 +127,7 @@ impl Options {
         let (client, peer) = (self.client(n), self.peer(n));
         vec![
             format!("--name=m{n}"),
-            format!("--data-dir={}", self.dir.join(format!("m{n}")).display()),
+            format!("--data-dir={}", self.data_dir(n).display()),
             format!("--listen-client-urls=http://{client}"),
             format!("--advertise-client-urls=http://{client}"),
             format!("--listen-peer-urls={peer}"),
@@ -130,10 +163,18 @@ impl Members {
     /// Returns when a member has ended by itself, with where to read why.
     async fn ended(&mut self) -> Result<()> {
         loop {
-            if let Some((status, log)) = self.first_ended()? {
-                bail!("a member ended with {status}; its log is {}", log.display());
-            }
+            self.check()?;
             clock::sleep(LOOK).await;
+        }
+    }
+
+    /// An error if a member has ended by itself.
+    fn check(&mut self) -> Result<()> {
+        match self.first_ended()? {
+            Some((status, log)) => {
+                bail!("a member ended with {status}; its log is {}", log.display())
+            }
+            None => Ok(()),
         }
     }
 

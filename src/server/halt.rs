@@ -11,7 +11,17 @@ use reseed_rt::task::Stop;
 #[derive(Clone, Debug)]
 pub(crate) struct Halt {
     stop: Stop,
-    reason: std::sync::Arc<Mutex<Option<String>>>,
+    reason: std::sync::Arc<Mutex<Option<Halted>>>,
+}
+
+/// Why a member stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Halted {
+    /// For operators.
+    pub reason: String,
+    /// It was removed from the cluster, and nothing is broken.
+    pub has_left: bool,
 }
 
 impl Halt {
@@ -24,7 +34,7 @@ impl Halt {
         let reason = reason.to_string();
         tracing::error!(%reason, "the member stops: it could no longer keep its promises");
         probe::hit(Probe::Halted);
-        self.reason.lock().get_or_insert(reason);
+        self.reason.lock().get_or_insert(Halted { reason, has_left: false });
         self.stop.cancel();
     }
 
@@ -32,12 +42,12 @@ impl Halt {
     pub(crate) fn leave(&self, reason: impl std::fmt::Display) {
         let reason = reason.to_string();
         tracing::warn!(%reason, "the member leaves");
-        self.reason.lock().get_or_insert(reason);
+        self.reason.lock().get_or_insert(Halted { reason, has_left: true });
         self.stop.cancel();
     }
 
     /// Why the member halted, if it did.
-    pub(crate) fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<Halted> {
         self.reason.lock().clone()
     }
 }

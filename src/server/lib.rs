@@ -38,8 +38,9 @@ mod watch;
 
 pub use boot::BootError;
 pub use config::{AutoCompaction, Config, ConfigError, InitialClusterState, InitialMember};
+pub use halt::Halted;
 pub use metrics::Metrics;
-pub use node::{Halted, Server};
+pub use node::Server;
 pub use progress::Progress;
 pub use propose::Proposer;
 pub use sight::{Observer, Sight};

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::corrupt::Monitor;
 use crate::departure::Departure;
 use crate::flusher::Flusher;
-use crate::halt::Halt;
+use crate::halt::{Halt, Halted};
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
 use crate::membership::{Changer, Roster};
@@ -67,11 +67,6 @@ pub struct Server {
     background: Vec<Task<()>>,
     _lock: reseed_storage::layout::DataDir,
 }
-
-/// Why a member stopped by itself.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Halted(pub String);
 
 impl Server {
     /// Opens or creates the data directory and serves clients. A member whose data a majority of
@@ -302,13 +297,18 @@ impl Server {
     /// Returns only if the member stops by itself, with the reason.
     pub async fn halted(&self) -> Halted {
         self.stop.cancelled().await;
-        Halted(self.halt.reason().unwrap_or_else(|| "stopped".into()))
+        let stopped = || Halted { reason: "stopped".into(), has_left: false };
+        self.halt.reason().unwrap_or_else(stopped)
     }
 
     /// A leader that goes without a word costs the others an election timeout.
     async fn hand_over(&self) {
         let progress = &self.state.progress;
         if progress.leader() != self.state.member_id || progress.leads_alone() {
+            return;
+        }
+        if self.peers.connected().is_empty() {
+            tracing::info!("nobody is there to take over leadership");
             return;
         }
         let limit = self.state.config.election_timeout * 2;

@@ -154,8 +154,8 @@ impl Proposer {
     /// # Errors
     /// What the state machine answered, or: [`Error::TooManyRequests`] when apply is behind,
     /// [`Error::RequestTooLarge`], [`Error::NoSpace`] when the disk is full (in these three
-    /// cases nothing was proposed), nor with [`Error::NeverProposed`]; [`Error::Timeout`] and its kin ([`Late`]) and
-    /// [`Error::Stopped`], after which the request may or may not be executed.
+    /// cases nothing was proposed), nor with [`Error::NeverProposed`]; [`Error::Timeout`] and its
+    /// kin ([`Late`]) and [`Error::Stopped`], after which the request may or may not be executed.
     pub async fn propose(&self, request: log_entry::Request) -> Result<Response, Error> {
         self.send(request, |id, payload| Event::Propose { id, payload, led_in: None }).await
     }

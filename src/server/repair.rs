@@ -70,19 +70,21 @@ async fn ask_members(
         return None;
     }
     let receiving = Receiving::new(db.to_owned());
-    for member in cluster.members.iter().filter(|member| member.id != me.member_id) {
+    let others = cluster.members.iter().filter(|member| member.id != me.member_id);
+    let ways = others.flat_map(|one| one.peer_urls.iter().map(move |url| (one.id, url)));
+    for (to, url) in ways.collect::<Vec<_>>() {
         let route = Route {
             cluster: me.cluster_id,
             from: me.member_id,
-            to: member.id,
+            to,
             own_urls: config.initial_advertise_peer_urls.clone(),
-            urls: member.peer_urls.clone(),
+            urls: vec![url.clone()],
             silence_max: ANSWER_MAX,
         };
         match receiving.fetch(&route, recovered.mark.index).await {
             Ok(at) => return Some(at),
             Err(status) => {
-                let from = format!("{:x}", member.id);
+                let from = format!("{to:x}");
                 tracing::warn!(from, reason = status.message(), "a member cannot help");
             }
         }

@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 mod corpus;
+mod dev;
 mod docs;
 mod errors;
 mod garbage;

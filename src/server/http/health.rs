@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use reseed_proto::etcdserverpb::{AlarmType, RangeRequest};
 use tonic::body::Body;
 
-use super::{json, text};
+use super::text;
 use crate::rpc::Services;
 
 /// The checks of each probe, in the order in which they are reported.
@@ -48,7 +48,7 @@ impl Check {
             }
             Self::NonLearner => {
                 if services.state.is_learner() {
-                    return Err("not implemented for a learner".into());
+                    return Err("not supported for learner".into());
                 }
                 Ok(())
             }
@@ -91,7 +91,8 @@ pub(super) async fn health(services: &Services, query: &str) -> Response<Body> {
             (StatusCode::SERVICE_UNAVAILABLE, body)
         }
     };
-    json(status, body.to_string())
+    // Go finds out by itself that this is text.
+    text(status, body.to_string())
 }
 
 async fn unhealthy(services: &Services, query: &str, serializable: bool) -> Option<String> {
@@ -138,7 +139,6 @@ async fn report(
     for check in checks {
         let name = check.name();
         if parameters(query, "exclude").any(|excluded| excluded == name) {
-            lines += &format!("[+]{name} excluded: ok\n");
             continue;
         }
         let result = check.run(services).await;

@@ -24,11 +24,13 @@ impl Pages {
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let path = request.uri().path();
         let query = request.uri().query().unwrap_or("");
-        if request.method() != Method::GET {
-            return match path {
-                "/health" => text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
-                _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
-            };
+        let is_known = matches!(path, "/health" | "/version")
+            || is_probe(path, "/livez")
+            || is_probe(path, "/readyz");
+        if request.method() != Method::GET && is_known {
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+            refused.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
+            return refused;
         }
         match path {
             "/health" => health::health(&self.services, query).await,

@@ -74,13 +74,21 @@ impl Changer {
             }
         };
         let timeout = self.state.config.request_timeout();
-        clock::timeout(timeout, attempts).await.unwrap_or(Err(Error::Timeout))
+        clock::timeout(timeout, attempts).await.unwrap_or_else(|_elapsed| {
+            let is_promotion = matches!(change.change, Some(Change::Promote(_)));
+            let has_leader = self.state.progress.leader() != 0;
+            Err(if is_promotion && !has_leader { Error::NoLeader } else { Error::Timeout })
+        })
     }
 
     async fn attempt(&self, change: &MemberChange) -> Result<Vec<pb::Member>, Error> {
         let leader = self.state.progress.leader();
         if leader == self.state.member_id {
             return self.lead(change).await;
+        }
+        if leader == 0 && self.state.config.strict_reconfig_check {
+            // Where no quorum is heard there will be no leader either.
+            self.check(change)?;
         }
         let route = self.peers.route(leader).ok_or(Error::NoLeader)?;
         ask::change_members(&route, change.clone()).await

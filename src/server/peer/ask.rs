@@ -11,7 +11,7 @@ use reseed_rt::net::{ChannelOptions, channel};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Status};
 
-use super::stream::Route;
+use super::stream::{Route, nobody_listens};
 use super::{PEER_VERSION, header};
 
 /// Time to read everything that is hashed; a member with more is not compared.
@@ -52,9 +52,10 @@ pub(crate) async fn change_members(
     route: &Route,
     change: MemberChange,
 ) -> Result<Vec<pb::Member>, Error> {
-    let url = route.urls.first().ok_or(Error::NoLeader)?;
-    match route.client(url).change_members(route.request(change)).await {
+    match route.client(&route.url(0)).change_members(route.request(change)).await {
         Ok(answer) => Ok(answer.into_inner().members),
+        // Nothing was asked of anybody.
+        Err(status) if nobody_listens(&status) => Err(Error::NoLeader),
         Err(status) => Err(Error::from_message(status.message()).unwrap_or(Error::Timeout)),
     }
 }

@@ -70,18 +70,31 @@ struct Outbox {
     is_member: bool,
 }
 
-/// Since when a stream stands.
+/// Since when a stream stands, and at which URL.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Link(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Link(Arc<Mutex<Option<(Instant, String)>>>);
 
 impl Link {
-    /// Whether it stood before.
-    pub(super) fn set_up(&self, is_up: bool) -> bool {
-        std::mem::replace(&mut *self.0.lock(), is_up.then(Instant::now)).is_some()
+    pub(super) fn set_up(&self, url: &str) {
+        *self.0.lock() = Some((Instant::now(), url.to_owned()));
+    }
+
+    /// Whether it stood until now.
+    pub(super) fn set_down(&self) -> bool {
+        self.0.lock().take().is_some()
     }
 
     fn up_for(&self) -> Option<Duration> {
-        self.0.lock().map(Instant::elapsed)
+        self.0.lock().as_ref().map(|(since, _)| since.elapsed())
+    }
+
+    /// These URLs, that of the stream in front.
+    fn order(&self, urls: &[String]) -> Vec<String> {
+        let mut urls = urls.to_vec();
+        if let Some((_, url)) = &*self.0.lock() {
+            urls.sort_by_key(|other| other != url);
+        }
+        urls
     }
 }
 
@@ -184,11 +197,11 @@ impl Peers {
         }
     }
 
-    /// The way to a member.
+    /// The way to a member; the URL at which it is known to be reached is in front.
     pub(crate) fn route(&self, to: u64) -> Option<Route> {
         let table = self.table.lock();
         let outbox = table.outboxes.get(&to)?;
-        Some(self.route_to(&table, to, &outbox.urls))
+        Some(self.route_to(&table, to, &outbox.link.order(&outbox.urls)))
     }
 
     /// Who is connected, and for how long.

@@ -120,7 +120,7 @@ impl Sending {
                 () = stop.cancelled() => Ended::Stopped,
                 ended = self.one_stream(&url) => ended,
             };
-            if self.link.set_up(false) {
+            if self.link.set_down() {
                 self.sent.active.dec();
                 self.sent.disconnected.inc();
             }
@@ -169,7 +169,7 @@ impl Sending {
             Ok(Err(status)) => return Ended::Broken(status),
             Err(elapsed) => return Ended::Broken(Status::unavailable(elapsed.to_string())),
         };
-        self.link.set_up(true);
+        self.link.set_up(url);
         self.sent.active.inc();
         tracing::info!(peer = format_args!("{:x}", self.route.to), url, "connected to a peer");
         let (batches, answers) = wire.split();
@@ -241,7 +241,7 @@ async fn feed(
 }
 
 /// Did the other side refuse the connection? Then its process does not run.
-fn nobody_listens(status: &Status) -> bool {
+pub(super) fn nobody_listens(status: &Status) -> bool {
     iter::successors(status.source(), |&error| error.source()).any(|error| {
         let io = error.downcast_ref::<io::Error>();
         io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

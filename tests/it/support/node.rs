@@ -218,9 +218,9 @@ impl Node {
     }
 
     /// Waits until it has stopped by itself.
-    pub(crate) fn wait_until_stopped(&mut self) {
-        wait::until("the node to stop by itself", || (!self.is_running()).then_some(()));
-        self.child = None;
+    pub(crate) fn wait_until_stopped(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it was started");
+        wait::until("the node to stop by itself", || child.try_wait().expect("a child of ours"))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -261,17 +261,21 @@ impl Drop for Node {
 }
 
 /// An address on loopback where nobody listens, given to nobody else by this process.
-///
-/// Not one that the system picks: it would pick the same for a connection that somebody opens
-/// before the daemon listens. These are below its range (`ip_local_port_range`).
 pub(crate) fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_ports(1)).into()
+}
+
+/// The first of so many ports in a row where nobody listens, given to nobody else by this process.
+///
+/// Not those that the system picks: it would pick the same for a connection that somebody opens
+/// before the daemon listens. These are below its range (`ip_local_port_range`).
+pub(crate) fn free_ports(count: u16) -> u16 {
     const PORTS: Range<u32> = 10_000..32_000;
     static NEXT: LazyLock<AtomicU32> =
         LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(97)));
-    let ports = PORTS.end - PORTS.start;
-    let candidates = (0..ports).map(|_| NEXT.fetch_add(1, Relaxed) % ports + PORTS.start);
-    let addresses =
-        candidates.filter_map(|port| Some((Ipv4Addr::LOCALHOST, port.try_into().ok()?)));
-    let mut free = addresses.map(SocketAddr::from).filter(|one| TcpListener::bind(one).is_ok());
-    free.next().expect("a free port")
+    let first = || NEXT.fetch_add(count.into(), Relaxed) % (PORTS.end - PORTS.start) + PORTS.start;
+    let candidates = (PORTS.start..PORTS.end).filter_map(|_| u16::try_from(first()).ok());
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut free = candidates.filter(|first| (*first..first + count).all(is_free));
+    free.next().expect("free ports")
 }

@@ -34,6 +34,16 @@ fn messages_keep_their_order_and_a_full_queue_loses_the_newest() {
     assert!(waiting.try_recv().is_err());
 }
 
+#[test]
+fn the_url_of_the_stream_is_asked_first() {
+    let (link, urls) = (Link::default(), ["http://a:1", "http://b:1"].map(String::from));
+    assert_eq!(link.order(&urls), urls);
+    link.set_up("http://b:1");
+    assert_eq!(link.order(&urls), ["http://b:1", "http://a:1"]);
+    assert!(link.set_down() && !link.set_down());
+    assert_eq!(link.order(&urls), urls);
+}
+
 #[tokio::test]
 async fn routes_follow_the_members_and_callers_get_one_too() {
     let peers = peers();

@@ -20,6 +20,11 @@ use crate::out;
 const REPORT: &str = "report ";
 /// Ends a process that has used up its processor time.
 const SIGXCPU: i32 = 24;
+/// Memory of one run, in KiB: one that loops must not take the machine with it.
+const MEMORY_KIB_MAX: u64 = 8 << 20;
+/// Processor time of one run, far more than any needs.
+const CPU_MAX: Duration = Duration::from_secs(1800);
+
 /// A child that is slow because of others gets so many times its processor time of real time.
 const IDLE: u32 = 20;
 
@@ -46,7 +51,7 @@ pub struct Child<T> {
 /// # Errors
 /// If no process can be started.
 pub fn run_child<T: DeserializeOwned>(args: &[String]) -> io::Result<Child<T>> {
-    Ok(read(&this_program(args)?.output()?))
+    Ok(read(&this_program(args, CPU_MAX)?.output()?))
 }
 
 /// The same, but ends the process after `limit` of processor time, or if it does not even use that;
@@ -58,11 +63,8 @@ pub fn run_child_within<T: DeserializeOwned>(
     args: &[String],
     limit: Duration,
 ) -> io::Result<Option<Child<T>>> {
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -S -t \"$0\" && exec \"$@\"", &limit.as_secs().to_string()]);
-    limited.arg(std::env::current_exe()?).args(args).env("RUST_BACKTRACE", "0");
-    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = limited.spawn()?;
+    let mut limited = this_program(args, limit)?;
+    let mut child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (over, is_over) = mpsc::channel();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut output = std::thread::scope(|scope| {
@@ -86,10 +88,14 @@ pub fn run_child_within<T: DeserializeOwned>(
     Ok(output.take().map(|output| read(&output)))
 }
 
-/// This binary again. Where it panics is one line there; who called whom is for a replay.
-fn this_program(args: &[String]) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(args).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+/// This binary again, with bounds. Where it panics is one line there; who called whom is for a
+/// replay.
+fn this_program(args: &[String], cpu: Duration) -> io::Result<Command> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -v \"$0\" && ulimit -S -t \"$1\" && shift && exec \"$@\""]);
+    command.args([MEMORY_KIB_MAX.to_string(), cpu.as_secs().to_string()]);
+    command.arg(std::env::current_exe()?).args(args);
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
     Ok(command)
 }
 

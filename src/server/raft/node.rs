@@ -101,7 +101,10 @@ impl Node {
     ///
     /// # Errors
     /// The configuration or the log contradicts itself.
-    pub(crate) fn new(config: &Config, log: LogView) -> raft::Result<Self> {
+    pub(crate) fn new(config: &Config, mut log: LogView) -> raft::Result<Self> {
+        // Or a snapshot could not be offered before something more is applied, which may need the
+        // very member that lacks it.
+        log.applied_to(config.applied);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let mut raw = RawNode::new(config, log, &logger)?;
         raw.set_batch_append(true);

@@ -1,6 +1,7 @@
 //! The pure step, without a disk: what may happen before `persisted`, and what only after.
 
 use bytes::Bytes;
+use raft::Storage as _;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType};
 
 use super::log_view::LogView;
@@ -99,6 +100,19 @@ fn a_restart_replays_what_was_committed_but_not_applied() {
     let config = raft::Config { id: ME, applied: 2, ..raft::Config::default() };
     let mut restarted = Node::new(&config, log).expect("a valid log");
     assert_eq!(settle(&mut restarted), [Bytes::from_static(b"b")]);
+}
+
+#[test]
+fn a_restarted_member_can_offer_what_it_has_applied_at_once() {
+    let mut node = lone_voter();
+    settle(&mut node);
+    node.propose(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).expect("it leads");
+    settle(&mut node);
+    let config = raft::Config { id: ME, applied: 3, ..raft::Config::default() };
+    let mut restarted = Node::new(&config, node.log().clone()).expect("a valid log");
+    restarted.truncate_to(2);
+    let offered = restarted.log().snapshot(0, ME + 1).expect("there is a state to send");
+    assert_eq!(offered.get_metadata().index, 3);
 }
 
 #[test]

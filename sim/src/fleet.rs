@@ -25,6 +25,11 @@ const MEMORY_KIB_MAX: u64 = 8 << 20;
 /// Processor time of one run, far more than any needs.
 const CPU_MAX: Duration = Duration::from_secs(1800);
 
+/// Runs its arguments within so much memory (`$0`) and processor time (`$1`); whoever has less
+/// memory to give keeps to that.
+const BOUNDED: &str =
+    "ulimit -S -v \"$0\" 2>/dev/null; ulimit -S -t \"$1\" && shift && exec \"$@\"";
+
 /// A child that is slow because of others gets so many times its processor time of real time.
 const IDLE: u32 = 20;
 
@@ -92,7 +97,7 @@ pub fn run_child_within<T: DeserializeOwned>(
 /// replay.
 fn this_program(args: &[String], cpu: Duration) -> io::Result<Command> {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -S -v \"$0\" && ulimit -S -t \"$1\" && shift && exec \"$@\""]);
+    command.args(["-c", BOUNDED]);
     command.args([MEMORY_KIB_MAX.to_string(), cpu.as_secs().to_string()]);
     command.arg(std::env::current_exe()?).args(args);
     command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());

@@ -210,7 +210,7 @@ impl Proposer {
         }
         let began = Instant::now();
         let answer = inner.waiters.register(id);
-        let registration = Registration { waiters: &inner.waiters, id };
+        let _registration = Registration { waiters: &inner.waiters, id };
         let outcome = clock::timeout(inner.timeout, async {
             if buggify::point(Point::ProposeYield) {
                 task::yield_now().await;
@@ -219,11 +219,9 @@ impl Proposer {
             answer.await.unwrap_or(Err(Error::Stopped))
         })
         .await;
-        let may_be_proposed = inner.waiters.forget(id);
-        drop(registration);
         outcome.unwrap_or_else(|_elapsed| {
             inner.metrics.proposals_failed.inc();
-            if !may_be_proposed {
+            if !inner.waiters.forget(id) {
                 return Err(Error::NeverProposed);
             }
             probe::hit(Probe::ProposalTimeout);

@@ -10,7 +10,7 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{Exec, Stream, connect};
+use super::{Exec, Stream, connect, gather::Gather};
 use crate::clock;
 
 /// How a [`channel`] behaves.
@@ -73,10 +73,10 @@ pub fn channel(endpoint: &str, options: ChannelOptions) -> Channel {
     }))
 }
 
-async fn open(target: Result<String, String>, limit: Duration) -> io::Result<Stream> {
+async fn open(target: Result<String, String>, limit: Duration) -> io::Result<Gather<Stream>> {
     let host_port = target.map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
     match clock::timeout(limit, connect(&host_port)).await {
-        Ok(connected) => connected,
+        Ok(connected) => connected.map(Gather::new),
         Err(elapsed) => {
             let reason = format!("connecting to {host_port}: {elapsed}");
             Err(io::Error::new(io::ErrorKind::TimedOut, reason))

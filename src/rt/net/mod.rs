@@ -7,6 +7,7 @@
 
 mod channel;
 mod deadline;
+mod gather;
 mod io;
 mod lanes;
 mod opened;

@@ -18,7 +18,7 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::Stream;
+use super::{Stream, gather::Gather};
 use crate::clock;
 
 /// What a client of HTTP/2 says first (RFC 9113 §3.4).
@@ -28,7 +28,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct Opened {
     first: Bytes,
-    stream: Stream,
+    stream: Gather<Stream>,
     traffic: Option<Arc<Traffic>>,
 }
 
@@ -80,7 +80,7 @@ impl Opened {
             .await
             .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
         add(|traffic| &traffic.received, traffic.as_ref(), first.len());
-        Ok(Self { first: first.freeze(), stream, traffic })
+        Ok(Self { first: first.freeze(), stream: Gather::new(stream), traffic })
     }
 }
 
@@ -129,19 +129,5 @@ impl AsyncWrite for Opened {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, from);
-        self.count_sent(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -17,6 +17,7 @@
 //! | [`net`] | listeners, streams, an HTTP server and a gRPC channel over them |
 //! | [`disk`] | files and directories, synchronous, with explicit durability |
 //! | [`chan`] | bounded, named queues |
+//! | [`wake`] | waking many tasks at once |
 //! | [`buggify`] | points where the simulator may make life harder |
 //! | [`probe`] | rare branches that tests should reach |
 //! | [`signal`] | the request to stop |
@@ -32,6 +33,7 @@ pub mod process;
 pub mod rng;
 pub mod signal;
 pub mod task;
+pub mod wake;
 
 #[cfg(not(madsim))]
 mod disk_os;

@@ -26,11 +26,11 @@ use reseed_rt::task::{self, Stop};
 use reseed_storage::backend::AppliedAt;
 
 use crate::halt::Halt;
-use crate::propose::{Answer, Waiters};
 use crate::raft::Committed;
 use crate::raft::changes::{self, BadChange};
 use crate::sight::Sight;
 use crate::state::State;
+use crate::waiters::{Answer, Waiters};
 use crate::watch::feed::Publisher;
 
 /// Entries executed under one hold of the machine's lock.
@@ -200,11 +200,8 @@ impl Applier {
         let progress = &self.state.progress;
         let silent =
             planted::on(Bug::FollowerNeverAnswers) && progress.leader() != self.state.member_id;
-        for Done { id, answer, .. } in done {
-            if !silent && let Some(waiter) = self.waiters.take(id) {
-                // Whoever waited may have given up.
-                drop(waiter.send(answer));
-            }
+        if !silent {
+            self.waiters.answer(done.into_iter().map(|done| (done.id, done.answer)));
         }
     }
 }

@@ -34,6 +34,7 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waiters;
 mod watch;
 
 pub use boot::BootError;

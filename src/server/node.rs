@@ -29,7 +29,7 @@ use crate::http::listen;
 use crate::lease_clock::LeaseClock;
 use crate::membership::{Changer, Roster};
 use crate::peer::{Door, Home, Leader, Peers};
-use crate::propose::{Proposer, Waiters};
+use crate::propose::Proposer;
 use crate::raft::driver::Driver;
 use crate::raft::hurry::Hurry;
 use crate::raft::read_queue::ReadQueue;
@@ -40,6 +40,7 @@ use crate::rpc::Services;
 use crate::rpc::leaderless::Leaderless;
 use crate::rpc::peer::PeerService;
 use crate::state::State;
+use crate::waiters::Waiters;
 use crate::watch::hub;
 
 /// Proposals and reads that may queue before the driver takes them.

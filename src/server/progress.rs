@@ -4,12 +4,16 @@
 //! header, by `Status`, and by linearizable reads that wait for an index to be applied.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use reseed_rt::clock::{self, Instant};
-use tokio::sync::oneshot;
+use reseed_rt::wake::{self, Sleeper};
 
 use crate::sight::{Observer, Sight, Sights};
 
@@ -40,7 +44,9 @@ pub struct Progress {
     learner: AtomicBool,
     successors: Mutex<Vec<u64>>,
     sights: Sights,
-    waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
+    /// Who waits for an index, under it and a number of its own.
+    waiting: Mutex<BTreeMap<(u64, u64), Sleeper>>,
+    waits: AtomicU64,
 }
 
 impl Progress {
@@ -173,14 +179,10 @@ impl Progress {
         let before = self.applied.swap(index, Ordering::AcqRel);
         assert!(before <= index, "applied index went back from {before} to {index}");
         let mut waiting = self.waiting.lock();
-        while let Some(entry) = waiting.first_entry()
-            && *entry.key() <= index
-        {
-            for waiter in entry.remove() {
-                // Whoever waited may have given up.
-                let _gone: Result<(), ()> = waiter.send(());
-            }
-        }
+        let later = waiting.split_off(&(index + 1, 0));
+        let woken = std::mem::replace(&mut *waiting, later);
+        drop(waiting);
+        wake::wake_all(woken.into_values());
     }
 
     /// Returns when there is a leader and everything is applied that was known to be committed
@@ -195,23 +197,39 @@ impl Progress {
 
     /// Returns once the applied index is at least `index`.
     pub(crate) async fn wait_applied(&self, index: u64) {
-        if self.applied() >= index {
-            return;
+        if self.applied() < index {
+            let number = self.waits.fetch_add(1, Ordering::Relaxed);
+            Wait { progress: self, place: (index, number) }.await;
         }
-        let receiver = {
-            let mut waiting = self.waiting.lock();
-            // Apply stores before it locks: an index reached meanwhile is seen here.
-            if self.applied() >= index {
-                return;
-            }
-            let (sender, receiver) = oneshot::channel();
-            waiting.entry(index).or_default().push(sender);
-            receiver
-        };
-        if receiver.await.is_err() {
-            // The table is dropped with the member only: there is nothing to wait for any more.
-            std::future::pending::<()>().await;
+    }
+}
+
+/// Ready once its index is applied.
+struct Wait<'a> {
+    progress: &'a Progress,
+    place: (u64, u64),
+}
+
+impl Future for Wait<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.progress.waiting.lock();
+        // Apply stores before it locks: an index reached meanwhile is seen here.
+        if self.progress.applied() >= self.place.0 {
+            return Poll::Ready(());
         }
+        match waiting.entry(self.place) {
+            Entry::Occupied(mut asleep) => asleep.get_mut().again(cx),
+            Entry::Vacant(place) => _ = place.insert(Sleeper::here(cx)),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.progress.waiting.lock().remove(&self.place);
     }
 }
 

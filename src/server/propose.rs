@@ -5,13 +5,11 @@
 //! never will be; later, giving up takes nothing back: the entry may still be applied, which is why
 //! a time-out says "unknown", not "failed".
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use reseed_core::applied::Response;
 use reseed_core::error::Error;
 use reseed_core::{codec, limits};
@@ -23,7 +21,6 @@ use reseed_rt::clock::{self, Instant};
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::{rng, task};
 use reseed_storage::backend::Backend;
-use tokio::sync::oneshot;
 
 use crate::late::{Connected, Late};
 use crate::metrics::Metrics;
@@ -31,78 +28,10 @@ use crate::progress::Progress;
 use crate::raft::changes;
 use crate::raft::driver::Event;
 use crate::state::State;
+use crate::waiters::Waiters;
 
 /// How often is looked whether leadership has moved.
 const LEADER_LOOK: Duration = Duration::from_millis(10);
-
-/// What a waiter gets.
-pub(crate) type Answer = Result<Response, Error>;
-
-/// Who waits for which entry.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    by_id: Mutex<BTreeMap<u64, Waiter>>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    answer: oneshot::Sender<Answer>,
-    /// Whether the driver has taken what is waited for.
-    is_taken: bool,
-}
-
-impl Waiters {
-    pub(crate) fn register(&self, id: u64) -> oneshot::Receiver<Answer> {
-        let (answer, receiver) = oneshot::channel();
-        let before = self.by_id.lock().insert(id, Waiter { answer, is_taken: false });
-        assert!(before.is_none(), "request id {id} is already waited for");
-        receiver
-    }
-
-    /// The driver takes what is waited for under `id`, unless nobody waits any more: whoever gave
-    /// up while there was no leader does not want it minutes later.
-    pub(crate) fn begin(&self, id: u64) -> bool {
-        let mut by_id = self.by_id.lock();
-        let waiter = by_id.get_mut(&id);
-        waiter.map(|waiter| waiter.is_taken = true).is_some()
-    }
-
-    /// Nobody waits for `id` any more; whether it may have been proposed.
-    fn forget(&self, id: u64) -> bool {
-        self.by_id.lock().remove(&id).is_none_or(|waiter| waiter.is_taken)
-    }
-
-    /// Takes whoever waits for `id`: nobody, if the entry came from elsewhere or from a replay.
-    pub(crate) fn take(&self, id: u64) -> Option<oneshot::Sender<Answer>> {
-        self.by_id.lock().remove(&id).map(|waiter| waiter.answer)
-    }
-
-    /// Tells all of `ids` that their proposals were not taken.
-    pub(crate) fn refuse(&self, ids: &[u64], error: &Error) {
-        for id in ids {
-            if let Some(waiter) = self.take(*id) {
-                // Whoever waited may have given up.
-                drop(waiter.send(Err(error.clone())));
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.by_id.lock().len()
-    }
-}
-
-/// Removes the waiter when its caller goes away before the answer comes.
-struct Registration<'a> {
-    waiters: &'a Waiters,
-    id: u64,
-}
-
-impl Drop for Registration<'_> {
-    fn drop(&mut self) {
-        self.waiters.forget(self.id);
-    }
-}
 
 /// Proposes requests and waits for their answers.
 #[derive(Clone, Debug)]
@@ -209,19 +138,18 @@ impl Proposer {
             return Err(Error::RequestTooLarge);
         }
         let began = Instant::now();
-        let answer = inner.waiters.register(id);
-        let _registration = Registration { waiters: &inner.waiters, id };
+        let mut answer = inner.waiters.register(id);
         let outcome = clock::timeout(inner.timeout, async {
             if buggify::point(Point::ProposeYield) {
                 task::yield_now().await;
             }
             inner.driver.send(event(id, payload)).await.map_err(|_closed| Error::Stopped)?;
-            answer.await.unwrap_or(Err(Error::Stopped))
+            (&mut answer).await
         })
         .await;
         outcome.unwrap_or_else(|_elapsed| {
             inner.metrics.proposals_failed.inc();
-            if !inner.waiters.forget(id) {
+            if !answer.give_up() {
                 return Err(Error::NeverProposed);
             }
             probe::hit(Probe::ProposalTimeout);

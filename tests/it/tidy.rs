@@ -324,7 +324,7 @@ fn dependencies(folder: &str) -> Vec<String> {
 /// Parts of the server from the bottom up; a part may use those of earlier rows and its own.
 /// A module that is not named here is new: give it a place.
 const SERVER_ORDER: [&[&str]; 7] = [
-    &["config", "metrics", "identity", "halt", "departure", "sight", "progress"],
+    &["config", "metrics", "identity", "halt", "departure", "sight", "progress", "waiters"],
     &["state"],
     &["raft", "propose", "late", "snapshot"],
     &["peer", "read", "flusher", "quota", "hash"],

@@ -6,14 +6,18 @@
 //! is what the requests themselves wait for. A request that computes for long holds up those of its
 //! lane, and nothing else of the member.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _};
 
 use crate::{
     chan::{self, Sender},
-    task,
+    clock, task, wake,
 };
+
+/// How often a lane wakes at the least. A timer that is set to end before all others of its thread
+/// costs a system call (tokio's), which those of requests did whenever there were no others left.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// Connections handed to a lane that it has not taken yet.
 const WAITING_MAX: usize = 64;
@@ -46,10 +50,19 @@ fn start() -> Sender<BoxFuture<'static, ()>> {
     let (queue, mut waiting) = chan::bounded("lane", WAITING_MAX);
     drop(task::spawn_thread("serve", move || {
         Box::pin(async move {
+            drop(task::spawn("pulse", pulse()));
+            drop(task::spawn("doorman", wake::doorman()));
             while let Some(connection) = waiting.recv().await {
                 drop(task::spawn("connection", connection));
             }
         })
     }));
     queue
+}
+
+async fn pulse() {
+    let mut beats = clock::interval(PULSE);
+    loop {
+        beats.tick().await;
+    }
 }

@@ -35,8 +35,8 @@ use super::{Committed, Outbound, PeerEvent};
 use crate::halt::Halt;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::propose::Waiters;
 use crate::sight::Sight;
+use crate::waiters::Waiters;
 
 /// Everything that can happen to the driver.
 #[derive(Debug)]

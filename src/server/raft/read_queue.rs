@@ -2,9 +2,7 @@
 //!
 //! Hundreds of reads share a round (`reads.rs`), so the way to the driver and back is paid for by
 //! the round, not by each read. The driver is woken when the first arrives, or as many as it waits
-//! for; and it answers a batch as a whole. Of those who wait on one thread it wakes one, who wakes
-//! the others: on their own thread that takes no system call. Should that one sleep on (a stream
-//! that its client does not read is not polled), the next tick wakes the others.
+//! for; and it answers a batch as a whole, and wakes it as a whole.
 //!
 //! ```text
 //!   arriving ──► waiting ──(the driver begins a round)──► in the round ──(index)──► gone
@@ -13,12 +11,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
-use reseed_rt::task::{self, ThreadId};
+use reseed_rt::wake::{self, Sleeper};
 use tokio::sync::Notify;
 
 /// The queue; the driver has it too.
@@ -32,8 +30,6 @@ pub(crate) struct ReadQueue {
 struct State {
     waiting: Arc<Batch>,
     in_round: Option<Arc<Batch>>,
-    /// Answered since the last tick.
-    answered: Vec<Arc<Batch>>,
     /// The driver is to be woken when so many wait.
     wake_at: usize,
     is_closed: bool,
@@ -103,18 +99,8 @@ impl ReadQueue {
 
     /// The round is over; how many it served.
     pub(super) fn answer(&self, index: u64) -> usize {
-        let Some(batch) = self.state.lock().in_round.take() else { return 0 };
-        let served = batch.answer(Ok(index));
-        self.state.lock().answered.push(batch);
-        served
-    }
-
-    /// A tick has passed: whoever was answered before and still sleeps is woken.
-    pub(super) fn tick(&self) {
-        let answered = std::mem::take(&mut self.state.lock().answered);
-        for batch in answered {
-            batch.wake_everybody();
-        }
+        let batch = self.state.lock().in_round.take();
+        batch.map_or(0, |batch| batch.answer(Ok(index)))
     }
 
     /// Nobody is answered any more.
@@ -140,37 +126,19 @@ struct People {
     present: usize,
     last: u64,
     answer: Option<Result<u64, Error>>,
-    /// By thread; there are as many as lanes, a few.
-    asleep: Vec<(ThreadId, Vec<(u64, Waker)>)>,
+    asleep: Vec<(u64, Sleeper)>,
 }
 
 impl Batch {
-    /// Wakes one of each thread; how many are served.
+    /// Wakes all; how many are served.
     fn answer(&self, answer: Result<u64, Error>) -> usize {
         let mut people = self.people.lock();
         people.answer = Some(answer);
-        let of_threads = people.asleep.iter_mut();
-        let messengers: Vec<_> = of_threads.filter_map(|(_, asleep)| asleep.pop()).collect();
+        let asleep = std::mem::take(&mut people.asleep);
         let present = people.present;
         drop(people);
-        messengers.into_iter().for_each(|(_, waker)| waker.wake());
+        wake::wake_all(asleep.into_iter().map(|(_, sleeper)| sleeper));
         present
-    }
-
-    fn wake_everybody(&self) {
-        let asleep = std::mem::take(&mut self.people.lock().asleep);
-        asleep.into_iter().flat_map(|(_, asleep)| asleep).for_each(|(_, waker)| waker.wake());
-    }
-}
-
-impl People {
-    fn of_thread(&mut self, thread: ThreadId) -> &mut Vec<(u64, Waker)> {
-        let known = self.asleep.iter().position(|(other, _)| *other == thread);
-        let at = known.unwrap_or_else(|| {
-            self.asleep.push((thread, Vec::new()));
-            self.asleep.len() - 1
-        });
-        &mut self.asleep[at].1
     }
 }
 
@@ -179,8 +147,8 @@ impl People {
 struct Ticket {
     batch: Arc<Batch>,
     id: u64,
-    /// Where it sleeps, if it was ever asked before there was an answer.
-    thread: Option<ThreadId>,
+    /// Whether it was ever asked before there was an answer.
+    has_slept: bool,
 }
 
 impl Ticket {
@@ -189,7 +157,7 @@ impl Ticket {
         let mut people = batch.people.lock();
         people.present += 1;
         people.last += 1;
-        (Self { batch: Arc::clone(batch), id: people.last, thread: None }, people.present)
+        (Self { batch: Arc::clone(batch), id: people.last, has_slept: false }, people.present)
     }
 }
 
@@ -200,102 +168,48 @@ impl Future for Ticket {
         let this = &mut *self;
         let mut people = this.batch.people.lock();
         if let Some(answer) = people.answer.clone() {
-            // Dropping the ticket wakes the others.
             return Poll::Ready(answer);
         }
-        let Some(thread) = this.thread else {
-            let thread = *this.thread.insert(task::this_thread());
-            people.of_thread(thread).push((this.id, context.waker().clone()));
+        if !std::mem::replace(&mut this.has_slept, true) {
+            people.asleep.push((this.id, Sleeper::here(context)));
             return Poll::Pending;
-        };
+        }
         // Asked again, mostly at once.
-        let mut asleep = people.of_thread(thread).iter_mut().rev();
-        if let Some((_, waker)) = asleep.find(|(id, _)| *id == this.id) {
-            waker.clone_from(context.waker());
+        let mut asleep = people.asleep.iter_mut().rev();
+        if let Some((_, sleeper)) = asleep.find(|(id, _)| *id == this.id) {
+            sleeper.again(context);
         }
         Poll::Pending
     }
 }
 
 impl Drop for Ticket {
-    /// Whoever leaves after the answer may be the one who was to wake the others.
     fn drop(&mut self) {
         let mut people = self.batch.people.lock();
         people.present -= 1;
-        let Some(thread) = self.thread else { return };
-        let is_answered = people.answer.is_some();
-        let asleep = people.of_thread(thread);
-        let mut woken = Vec::new();
-        if is_answered {
-            woken = std::mem::take(asleep);
-        } else {
-            asleep.retain(|(id, _)| *id != self.id);
+        if self.has_slept && people.answer.is_none() {
+            people.asleep.retain(|(id, _)| *id != self.id);
         }
-        drop(people);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use futures::future::{BoxFuture, join_all};
+    use futures::future::join_all;
 
     use super::*;
 
     #[tokio::test]
-    async fn one_of_a_thread_wakes_the_others() {
-        let queue = Arc::new(ReadQueue::default());
-        let reads = (0..5).map(|_| {
-            let queue = Arc::clone(&queue);
-            task::spawn("read", async move { queue.index().await })
-        });
-        let reads: Vec<_> = reads.collect();
-        while queue.waiting(1) < 5 {
-            tokio::task::yield_now().await;
-        }
-        queue.begin();
-        assert_eq!(queue.answer(7), 5);
-        let answers = join_all(reads).await;
-        assert!(answers.into_iter().all(|answer| matches!(answer, Ok(Ok(7)))));
-    }
-
-    /// Two who were served: a task that sleeps, and the last to fall asleep, who was woken for it.
-    async fn answered(
-        queue: &Arc<ReadQueue>,
-    ) -> (task::Task<Result<u64, Error>>, BoxFuture<'_, Result<u64, Error>>) {
-        let of_task = Arc::clone(queue);
-        let other = task::spawn("read", async move { of_task.index().await });
-        while queue.waiting(1) < 1 {
-            tokio::task::yield_now().await;
-        }
-        let mut messenger = queue.index().boxed();
-        assert!(messenger.as_mut().now_or_never().is_none());
-        queue.begin();
-        assert_eq!(queue.answer(7), 2);
-        (other, messenger)
-    }
-
-    #[tokio::test]
-    async fn a_messenger_that_leaves_wakes_the_others_all_the_same() {
-        let queue = Arc::new(ReadQueue::default());
-        let (other, messenger) = answered(&queue).await;
-        drop(messenger);
-        assert_eq!(other.await.expect("no panic"), Ok(7));
-    }
-
-    #[tokio::test]
-    async fn a_messenger_that_sleeps_on_keeps_the_others_for_a_tick_only() {
-        let queue = Arc::new(ReadQueue::default());
-        let (mut other, messenger) = answered(&queue).await;
-        for _ in 0..10 {
-            assert!((&mut other).now_or_never().is_none(), "nobody woke it");
-            tokio::task::yield_now().await;
-        }
-        queue.tick();
-        tokio::task::yield_now().await;
-        assert!(matches!(other.now_or_never(), Some(Ok(Ok(7)))), "the tick did");
-        assert_eq!(messenger.await, Ok(7));
+    async fn a_round_answers_all_who_wait_for_it() {
+        let queue = ReadQueue::default();
+        let rounds = async {
+            assert_eq!(queue.waiting(1), 5);
+            queue.begin();
+            assert_eq!(queue.answer(7), 5);
+        };
+        let (answers, ()) = tokio::join!(join_all((0..5).map(|_| queue.index())), rounds);
+        assert_eq!(answers, vec![Ok(7); 5]);
     }
 
     #[tokio::test]

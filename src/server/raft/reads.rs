@@ -99,7 +99,6 @@ impl Reads {
     /// a question of an earlier round will not: it may be too old for those who came since, however
     /// late a paused leader gives it (etcd #20418).
     pub(crate) fn tick(&mut self, ticks_to_retry: usize) -> Option<Vec<u8>> {
-        self.queue.tick();
         if !self.queue.is_wanted() {
             return None;
         }

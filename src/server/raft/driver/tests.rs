@@ -5,11 +5,10 @@ use raft::eraftpb::ConfState;
 use reseed_rt::chan;
 use reseed_storage::testing::MemDisk;
 use reseed_storage::wal::{Metadata, WalError, WalOptions};
-use tokio::sync::oneshot;
 
 use super::*;
-use crate::propose::Answer;
 use crate::raft::log_view::LogView;
+use crate::waiters::Answer;
 
 const ME: u64 = 7;
 const SEGMENT_BYTES: u64 = 8192;
@@ -89,25 +88,27 @@ impl Member {
     fn propose_leading(&mut self, led_in: Option<u64>) -> Option<Answer> {
         let (id, payload) = (self.next_id, Bytes::from_static(b"1"));
         self.next_id += 1;
-        let mut answer = self.driver.waiters.register(id);
+        let waiters = Arc::clone(&self.driver.waiters);
+        let answer = waiters.register(id);
         let outcome = self.turn([Event::Propose { id, payload, led_in }].into());
         outcome.expect("the disk works");
-        answer.try_recv().ok()
+        answer.now_or_never()
     }
 
     /// Proposes entries of these sizes in one turn; what their proposers heard, and what failed.
     fn propose(&mut self, sizes: &[usize]) -> (Vec<Option<Answer>>, Result<(), DriverError>) {
-        let mut answers: Vec<oneshot::Receiver<Answer>> = Vec::new();
+        let waiters = Arc::clone(&self.driver.waiters);
+        let mut answers = Vec::new();
         let mut events = VecDeque::new();
         for size in sizes {
             let id = self.next_id;
             self.next_id += 1;
-            answers.push(self.driver.waiters.register(id));
+            answers.push(waiters.register(id));
             let payload = Bytes::from(vec![1; *size]);
             events.push_back(Event::Propose { id, payload, led_in: None });
         }
         let outcome = self.turn(events);
-        (answers.iter_mut().map(|answer| answer.try_recv().ok()).collect(), outcome)
+        (answers.into_iter().map(|answer| answer.now_or_never()).collect(), outcome)
     }
 
     /// Whether entries of these sizes are committed; the only other end is a refusal for want of
@@ -190,7 +191,8 @@ fn what_was_given_up_before_it_was_taken_is_not_proposed() {
     let last = member.driver.node.log().last();
     let event = |id| Event::Propose { id, payload: Bytes::from_static(b"late"), led_in: None };
     // Nobody waits for the first one any more.
-    let _waiting = member.driver.waiters.register(8);
+    let waiters = Arc::clone(&member.driver.waiters);
+    let _waiting = waiters.register(8);
     member.turn([event(7), event(8)].into()).expect("the disk works");
     assert_eq!(member.driver.node.log().last(), last + 1);
 }

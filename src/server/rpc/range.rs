@@ -5,6 +5,7 @@
 //! range of a thousand keys in a profile.
 //! Everything else about the call is as in [`super::kv`].
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -45,9 +46,9 @@ pub(super) async fn answer(
     services: Arc<Services>,
     receive_max: usize,
     request: http::Request<Incoming>,
-) -> http::Response<Body> {
+) -> Result<http::Response<Body>, Infallible> {
     let codec = ProstCodec::<EncodedRangeResponse, RangeRequest>::default();
     let mut grpc =
         Grpc::new(codec).apply_max_message_size_config(Some(receive_max), Some(usize::MAX));
-    grpc.unary(Range(services), request).await
+    Ok(grpc.unary(Range(services), request).await)
 }

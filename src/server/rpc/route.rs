@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -78,17 +78,20 @@ impl Router {
         }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Answer> {
+    /// Whatever takes room in a future is copied for every request, so what differs by method is
+    /// boxed where it is made.
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let is_grpc = request
             .headers()
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if !is_grpc {
-            return self.inner.pages.answer(&request).await.map(Answer::plain);
+            let page = Box::pin(self.inner.pages.answer(&request)).await;
+            return Ok(page.map(Answer::plain));
         }
         let Some(method) = self.inner.methods.get(request.uri().path()).cloned() else {
             let status = self.inner.methods.unknown(request.uri().path());
-            return status.into_http::<Body>().map(Answer::plain);
+            return Ok(status.into_http::<Body>().map(Answer::plain));
         };
         method.started.inc();
         let leader = (method.kind != Kind::Unary && requires_leader(request.headers()))
@@ -98,12 +101,12 @@ impl Router {
             None => {
                 let answer = self.inner.call(&method, request);
                 match &leader {
-                    None => answer.await,
+                    None => answer.await?,
                     // The answer of a stream begins with the first thing that it has to say.
-                    Some(leader) => leader
-                        .run_until_cancelled(answer)
-                        .await
-                        .unwrap_or_else(|| status::of(&Error::NoLeader).into_http()),
+                    Some(leader) => match leader.run_until_cancelled(answer).await {
+                        Some(answer) => answer?,
+                        None => status::of(&Error::NoLeader).into_http(),
+                    },
                 }
             }
         };
@@ -116,10 +119,10 @@ impl Router {
             None => {
                 let end = End { method, metrics: Arc::clone(metrics), code: Code::Cancelled };
                 let leader = leader.map(|leader| Box::pin(leader.cancelled_owned()));
-                return response.map(|body| Answer { body, end: Some(end), leader });
+                return Ok(response.map(|body| Answer { body, end: Some(end), leader }));
             }
         }
-        response.map(Answer::plain)
+        Ok(response.map(Answer::plain))
     }
 
     /// Why a request cannot even begin.
@@ -143,15 +146,15 @@ impl Router {
 }
 
 impl Inner {
-    async fn call(&self, method: &Method, request: Request<Incoming>) -> Response<Body> {
+    fn call(&self, method: &Method, request: Request<Incoming>) -> Call {
         macro_rules! call {
             ($server:ident) => {
-                self.$server.clone().call(request).await
+                self.$server.clone().call(request)
             };
         }
-        let answered: Result<Response<Body>, Infallible> = match method.service {
+        match method.service {
             Service::Kv if method.name == "Range" => {
-                return range::answer(Arc::clone(&self.services), self.receive_max, request).await;
+                range::answer(Arc::clone(&self.services), self.receive_max, request).boxed()
             }
             Service::Kv => call!(kv),
             Service::Watch => call!(watch),
@@ -160,10 +163,12 @@ impl Inner {
             Service::Maintenance => call!(maintenance),
             Service::Auth => call!(auth),
             Service::Health => call!(health),
-        };
-        answered.unwrap_or_else(|never| match never {})
+        }
     }
 }
+
+/// A call under way.
+type Call = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// What etcd's clients say of requests that a member without a leader must not answer.
 fn requires_leader(headers: &HeaderMap) -> bool {
@@ -184,8 +189,7 @@ impl tower::Service<Request<Incoming>> for Router {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let router = self.clone();
-        Box::pin(async move { Ok(router.answer(request).await) })
+        self.clone().answer(request).boxed()
     }
 }
 

@@ -16,4 +16,4 @@
 
 pub use reseed_client as client;
 pub use reseed_client::{Client, ClientOptions, Error};
-pub use reseed_server::{AutoCompaction, BootError, Config, ConfigError, Halted, Server};
+pub use reseed_server::{AutoCompaction, BootError, Cause, Config, ConfigError, Halted, Server};

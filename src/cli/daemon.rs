@@ -4,8 +4,13 @@
 //! supervisor starts it again for that; 1 if it could not start or stopped by itself, 2 if the
 //! command line could not be read.
 
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+};
+
 use reseed_rt::signal;
-use reseed_server::Server;
+use reseed_server::{Cause, Config, Server};
 use tracing::{error, info, warn};
 
 use super::{
@@ -51,36 +56,73 @@ async fn serve(settings: Settings) -> u8 {
         etcd_version = reseed_core::ETCD_VERSION,
         "starting"
     );
-    let server = match Server::start(config).await {
+    // One for all lives of the member: a signal between two of them is not lost.
+    let mut signalled = pin!(signal::stop_requested());
+    // A member that begins anew is the same process, and needs no supervisor for it.
+    loop {
+        if let Some(exit_code) = run_once(config.clone(), signalled.as_mut()).await {
+            return exit_code;
+        }
+    }
+}
+
+/// From start to stop; the exit code, or `None` if the member is to be started again.
+async fn run_once(
+    config: Config,
+    mut signalled: Pin<&mut impl Future<Output = &'static str>>,
+) -> Option<u8> {
+    let started = tokio::select! {
+        biased;
+        name = &mut signalled => {
+            info!(signal = name, "stopping before it began");
+            return Some(0);
+        }
+        started = Server::start(config) => started,
+    };
+    let server = match started {
         Ok(server) => server,
         Err(reason) => {
             error!(error = %reason, "the member could not start");
-            return 1;
+            return Some(1);
         }
     };
     for address in server.client_addresses() {
         info!(%address, "serving client traffic insecurely; this is strongly discouraged!");
     }
-    tokio::select! {
+    let until_end = async {
+        tokio::select! {
+            biased;
+            halted = server.halted() => Err(halted),
+            name = signalled => Ok(name),
+        }
+    };
+    let until_ready = async {
+        server.ready().await;
+        info!("ready to serve client requests");
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
         biased;
-        halted = server.halted() => return report_halt(&halted),
-        name = signal::stop_requested() => return stop(server, name).await,
-        () = server.ready() => info!("ready to serve client requests"),
-    }
-    tokio::select! {
-        biased;
-        halted = server.halted() => report_halt(&halted),
-        name = signal::stop_requested() => stop(server, name).await,
-    }
-}
-
-fn report_halt(halted: &reseed_server::Halted) -> u8 {
-    if halted.has_left {
+        ended = until_end => ended,
+        never = until_ready => never,
+    };
+    let halted = match ended {
+        Ok(name) => return Some(stop(server, name).await),
+        Err(halted) => halted,
+    };
+    match halted.cause {
         // It has said so.
-        return 0;
+        Cause::Removed => Some(0),
+        Cause::Broken => {
+            error!(reason = %halted, "the member stopped by itself");
+            Some(1)
+        }
+        Cause::Outvoted => {
+            warn!(reason = %halted, "starting the member again");
+            server.stop().await;
+            None
+        }
     }
-    error!(reason = %halted, "the member stopped by itself");
-    1
 }
 
 /// Stops gracefully; a second signal stops at once.

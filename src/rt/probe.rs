@@ -53,6 +53,7 @@ pub enum Probe {
     InstallFinished: "snapshot.install_finished", "A boot finished an installation.";
     SnapshotStreamed: "snapshot.streamed", "A snapshot was streamed to its end.";
     Halted: "halt", "The member stopped itself.";
+    Outvoted: "halt.outvoted", "A member that ran held something else than a majority.";
 }
 }
 

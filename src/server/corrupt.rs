@@ -6,7 +6,7 @@
 //! (`--corrupt-check-time`) and raises the alarm CORRUPT for those that a majority contradicts, or
 //! for member 0, as etcd does, where no majority agrees. While that alarm is up nothing changes
 //! the data. A member can be told to compare itself with the others before it serves
-//! (`InitialCorruptCheck`), and does so whenever the alarm names it; if it is
+//! (`InitialCorruptCheck`), and does so whenever the alarm names it, also while it runs; if it is
 //! in the wrong, it begins anew with the others' data ([`crate::repair`]).
 //!
 //! A hash reads everything there is, so the interval is the operator's choice, off by default.
@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use reseed_core::error::Error;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request;
-use reseed_rt::clock::{self, interval};
+use reseed_rt::clock::{self, Instant, interval};
 use reseed_rt::task::{self, Stop};
 
 use crate::boot::BootError;
@@ -29,8 +29,11 @@ use crate::peer::{Peers, ask};
 use crate::propose::Proposer;
 use crate::state::State;
 
-/// Between two attempts to lift an alarm.
-const LIFT_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks whether the alarm names this member.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A member that the alarm names compares itself for at most one part in so many of its time.
+const COMPARE_SHARE: u32 = 10;
 
 /// Whose hash at the revision asked for, at the compact revision of who asks.
 type Hashes = BTreeMap<u64, u32>;
@@ -73,45 +76,61 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Until `stop`: lifts the alarm that names this member, once it has been mended; and compares
-    /// all members every `--corrupt-check-time`, while this one leads.
+    /// Until `stop`: answers the alarm that names this member; and compares all members every
+    /// `--corrupt-check-time`, while this one leads.
     pub(crate) async fn run(self, stop: Stop) {
-        let rounds = async {
-            self.lift().await;
-            let Some(period) = self.state.config.corrupt_check_time else { return };
-            let mut ticks = interval(period);
-            loop {
-                ticks.tick().await;
-                if self.state.progress.leader() == self.state.member_id
-                    && let Err(error) = self.round().await
-                {
-                    tracing::warn!(%error, "could not compare the members");
-                }
-            }
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = rounds => {}
+            ((), ()) = join(self.rounds(), self.answer_alarm()) => {}
         }
     }
 
-    /// An alarm that named this member when it started has had its answer if a majority holds
-    /// what it holds.
-    async fn lift(&self) {
+    async fn rounds(&self) {
+        let Some(period) = self.state.config.corrupt_check_time else { return };
         self.state.progress.ready().await;
-        let me = self.state.member_id;
-        while self.is_known(me) {
-            let members = self.state.machine.read().members.iter().len();
-            if let Ok(Verdict::Equal(agree)) = self.compare().await
-                && agree > members / 2
+        let mut ticks = interval(period);
+        loop {
+            ticks.tick().await;
+            if self.state.progress.leader() == self.state.member_id
+                && let Err(error) = self.round().await
             {
-                tracing::warn!("this member holds what the others hold: lifting its alarm");
-                if let Err(error) = self.set_alarm(me, AlarmAction::Deactivate).await {
-                    tracing::warn!(%error, "could not lift the alarm yet");
-                }
+                tracing::warn!(%error, "could not compare the members");
             }
-            clock::sleep(LIFT_RETRY).await;
+        }
+    }
+
+    /// An alarm that names this member has its answer when a majority holds what it holds, or when
+    /// it begins anew because a majority holds something else. What was raised while it ran and is
+    /// not true is its raiser's to lift.
+    async fn answer_alarm(&self) {
+        self.state.progress.ready().await;
+        let (me, mut is_old) = (self.state.member_id, true);
+        loop {
+            let began = Instant::now();
+            if self.is_known(me) {
+                let members = self.state.machine.read().members.iter().len();
+                match self.compare().await {
+                    Ok(Verdict::Differ(members)) if members.contains(&me) => {
+                        self.state.halt.begin_anew();
+                        return;
+                    }
+                    Ok(Verdict::Equal(agree)) if is_old && agree > members / 2 => self.lift().await,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "could not compare the members"),
+                }
+            } else {
+                is_old = false;
+            }
+            clock::sleep(LOOK.max(began.elapsed() * COMPARE_SHARE)).await;
+        }
+    }
+
+    async fn lift(&self) {
+        tracing::warn!("this member holds what the others hold: lifting its alarm");
+        let lifted = self.set_alarm(self.state.member_id, AlarmAction::Deactivate).await;
+        if let Err(error) = lifted {
+            tracing::warn!(%error, "could not lift the alarm yet");
         }
     }
 

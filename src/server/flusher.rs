@@ -15,7 +15,7 @@ use reseed_rt::disk;
 use reseed_rt::task::Stop;
 use reseed_storage::backend::BackendError;
 
-use crate::halt::Halt;
+use crate::halt::{Cause, Halt};
 use crate::raft::driver::Event;
 use crate::state::State;
 
@@ -44,7 +44,7 @@ impl Flusher {
                 () = self.wanted() => false,
                 () = clock::sleep(interval) => false,
             };
-            if self.halt.reason().is_some() {
+            if self.halt.reason().is_some_and(|halted| halted.cause == Cause::Broken) {
                 // What made the member halt may have left the memory in doubt: the disk decides.
                 return;
             }

@@ -39,7 +39,7 @@ mod watch;
 
 pub use boot::BootError;
 pub use config::{AutoCompaction, Config, ConfigError, InitialClusterState, InitialMember};
-pub use halt::Halted;
+pub use halt::{Cause, Halted};
 pub use metrics::Metrics;
 pub use node::Server;
 pub use progress::Progress;

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::corrupt::Monitor;
 use crate::departure::Departure;
 use crate::flusher::Flusher;
-use crate::halt::{Halt, Halted};
+use crate::halt::{Cause, Halt, Halted};
 use crate::http::listen;
 use crate::lease_clock::LeaseClock;
 use crate::membership::{Changer, Roster};
@@ -295,10 +295,14 @@ impl Server {
         }
     }
 
-    /// Returns only if the member stops by itself, with the reason.
+    /// Returns only if the member stops by itself or wants to be stopped, with the reason.
     pub async fn halted(&self) -> Halted {
-        self.stop.cancelled().await;
-        let stopped = || Halted { reason: "stopped".into(), has_left: false };
+        tokio::select! {
+            biased;
+            () = self.halt.told() => {}
+            () = self.stop.cancelled() => {}
+        }
+        let stopped = || Halted { reason: "stopped".into(), cause: Cause::Broken };
         self.halt.reason().unwrap_or_else(stopped)
     }
 

@@ -1,8 +1,13 @@
 //! Three processes that are one cluster: agreement, fail-over, and nothing acknowledged lost.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use reseed_proto::etcdserverpb as pb;
+use ::bytes::Bytes;
+use reseed_core::port::{Batch, Read as _, Table};
+use reseed_proto::etcdserverpb::{self as pb, alarm_request::AlarmAction};
+use reseed_rt::disk;
+use reseed_storage::backend::{Backend, BackendOptions};
 use tokio_stream::StreamExt as _;
 
 use crate::support::api::{all_keys, bytes};
@@ -179,6 +184,48 @@ async fn a_member_whose_backend_is_damaged_gets_anothers() {
         assert_eq!(std::fs::read(db.with_extension("damaged")).expect("is kept"), bytes);
         put_until_done(&cluster, &[damaged], "after", "1").await;
     }
+}
+
+/// Changes the last byte of the newest record in a stopped member's database, as a broken disk
+/// or memory might, and nobody's checksum tells.
+fn tamper(data_dir: &Path) {
+    let db = data_dir.join("member/snap/db");
+    let backend = Backend::open(disk::disk(), &db, BackendOptions::default()).expect("a database");
+    let mut newest = None;
+    let mut keep = |key: &[u8], record: &Bytes| {
+        newest = Some((key.to_vec(), record.to_vec()));
+        true
+    };
+    backend.view().scan(Table::Key, &[], None, &mut keep).expect("it can be read");
+    let (key, mut record) = newest.expect("a record");
+    *record.last_mut().expect("a byte") ^= 1;
+    let mut batch = Batch::default();
+    batch.put(Table::Key, Bytes::from(key), Bytes::from(record));
+    backend.commit(batch, backend.applied()).expect("there is room");
+    backend.flush_blocking().expect("it can be written");
+}
+
+/// Nobody restarts it, and nobody lifts the alarm.
+#[tokio::test]
+async fn a_member_that_is_found_to_differ_while_it_runs_mends_itself() {
+    let mut cluster = Cluster::start(3, &["--corrupt-check-time=100ms"]);
+    for i in 0..20 {
+        cluster.api(1).await.put(&format!("k{i}"), "v").await;
+    }
+    cluster.converged(&[0, 1, 2]).await;
+    cluster.members[0].stop("TERM");
+    tamper(cluster.members[0].data_dir());
+    cluster.members[0].launch();
+    wait::until("the member to mend itself", || {
+        cluster.members[0].log().contains("lifting its alarm").then_some(())
+    });
+    let lives = cluster.members[0].log().matches("starting the member again").count();
+    assert_eq!(lives, 1, "{}", cluster.members[0].log());
+    cluster.converged(&[0, 1, 2]).await;
+    put_until_done(&cluster, &[0], "after", "1").await;
+    let get = pb::AlarmRequest { action: AlarmAction::Get as i32, ..Default::default() };
+    let alarms = cluster.api(2).await.maintenance().alarm(get).await.expect("a list");
+    assert_eq!(alarms.into_inner().alarms, []);
 }
 
 /// There is nobody to ask, and nothing may be overwritten.

@@ -7,7 +7,7 @@ use std::{
 
 use reseed_rt::signal;
 use reseed_server::{
-    AutoCompaction, BootError, Config, InitialClusterState, InitialMember, Server,
+    AutoCompaction, BootError, Cause, Config, InitialClusterState, InitialMember, Server,
 };
 
 use super::address;
@@ -111,7 +111,12 @@ async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
     server.state().progress.show_to(Box::new(show));
     tokio::select! {
         biased;
-        halted = server.halted() => assert!(allowed().halt || is_gone(), "{HALTED}: {halted}"),
+        halted = server.halted() => {
+            assert!(allowed().halt || is_gone(), "{HALTED}: {halted}");
+            if halted.cause == Cause::Outvoted {
+                server.stop().await;
+            }
+        }
         _signal = signal::stop_requested() => server.stop().await,
     }
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Config, InitialMember};
+use crate::halt::Cause;
 use crate::node::Server;
 
 fn hashes(of: &[u32]) -> Hashes {
@@ -35,7 +36,8 @@ fn a_majority_of_all_members_is_right() {
 
 /// Three members on loopback, as they would run.
 async fn three(dir: &TempDir) -> Vec<Server> {
-    let free = join_all((0..3).map(|_| Listener::bind("127.0.0.1:0"))).await;
+    // An address that nobody connects from, or a connection may take a port that is free now.
+    let free = join_all((0..3).map(|_| Listener::bind("127.0.0.2:0"))).await;
     let held: Vec<_> = free.into_iter().map(|port| port.expect("a port")).collect();
     let url = |n: usize| format!("http://{}", held[n].local_addr().expect("bound"));
     let member = |n| InitialMember { name: format!("m{n}"), peer_urls: vec![url(n)] };
@@ -104,10 +106,12 @@ async fn one_that_was_tampered_with_is_found_and_mended() {
     let refused = members[1].proposer().propose(Request::Put(put)).await;
     assert_eq!(refused.expect_err("nothing changes the data"), Error::Corrupt);
 
-    // Started again, it has what the others have.
+    // It wants to be started again, and then it has what the others have.
     let config = damaged.config.clone();
     let mut members = members;
-    members.pop().expect("three").stop().await;
+    let outvoted = members.pop().expect("three");
+    assert_eq!(outvoted.halted().await.cause, Cause::Outvoted);
+    outvoted.stop().await;
     members.push(Server::start(config).await.expect("is mended"));
     members[2].state().progress.wait_applied(members[0].state().progress.applied()).await;
     assert_eq!(monitor(&members[2]).compare().await, Ok(Verdict::Equal(3)));

@@ -63,16 +63,12 @@ async fn endpoints_of_a_cluster() {
         }
         cluster.leader(&[0, 1, 2]).await;
         cluster.converged(&[0, 1, 2]).await;
-        // Not `--cluster`: etcdctl 3.4 then sends URLs where HTTP/2 wants host and port.
-        // The first is asked anyhow.
-        let others = cluster.members.iter().skip(1).map(|member| member.address().to_string());
-        let all = format!("--endpoints={}", others.collect::<Vec<_>>().join(","));
         // Who leads, who learns; how many columns there are.
-        let status = rows(at, &["endpoint", "status", &all], &[4, 5, 9, 10]);
+        let status = rows(at, &["endpoint", "status", "--cluster"], &[4, 5, 9, 10]);
         assert_eq!(status.iter().filter(|row| row[0] == "true").count(), 1, "{status:?}");
-        let hashes = rows(at, &["endpoint", "hashkv", &all], &[1, 2]);
+        let hashes = rows(at, &["endpoint", "hashkv", "--cluster"], &[1, 2]);
         assert!(hashes.len() == 3 && hashes.iter().all(|row| *row == hashes[0]), "{hashes:?}");
-        let health = say(cluster, at, &["endpoint", "health", &all]);
+        let health = say(cluster, at, &["endpoint", "health", "--cluster"]);
         // How long it took is nobody's business.
         let health: Vec<_> = health.lines().filter_map(|line| line.split("took").next()).collect();
         said.push((status, hashes.len(), health.join("\n"), say(cluster, at, &["member", "list"])));

@@ -5,6 +5,7 @@
 //! is why frames, flow control, limits and resets are the same in simulation as in production.
 //! TLS will wrap [`Stream`] here.
 
+mod authority;
 mod channel;
 mod deadline;
 mod gather;

@@ -11,23 +11,32 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::{Stream, gather::Gather};
+use super::{
+    Stream,
+    authority::{Authority, Passed},
+    gather::Gather,
+};
 use crate::clock;
 
 /// What a client of HTTP/2 says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes looked at at once.
+const LOOKED_AT_BYTES: usize = 4096;
+
 /// A stream whose first bytes have been read, and are read again.
 #[derive(Debug)]
 pub(super) struct Opened {
     first: Bytes,
+    /// What HTTP/2 clients say is looked at, until it need not be.
+    authority: Option<Authority>,
     stream: Gather<Stream>,
     traffic: Option<Arc<Traffic>>,
 }
@@ -80,11 +89,42 @@ impl Opened {
             .await
             .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
         add(|traffic| &traffic.received, traffic.as_ref(), first.len());
-        Ok(Self { first: first.freeze(), stream: Gather::new(stream), traffic })
+        let mut opened =
+            Self { first: first.freeze(), authority: None, stream: Gather::new(stream), traffic };
+        if opened.first.starts_with(PREFACE) {
+            let behind = opened.first.split_off(PREFACE.len());
+            opened.authority = Some(Authority::default());
+            opened.first = [PREFACE, &opened.look_at(&behind)].concat().into();
+        }
+        Ok(opened)
     }
 }
 
 impl Opened {
+    fn poll_counted(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        let bytes = into.filled().len() - before;
+        add(|traffic| &traffic.received, self.traffic.as_ref(), bytes);
+        read
+    }
+
+    /// What h2 sees of `arrived`.
+    fn look_at(&mut self, arrived: &[u8]) -> Bytes {
+        let Some(authority) = &mut self.authority else { return Bytes::copy_from_slice(arrived) };
+        match authority.pass(arrived) {
+            Passed::Some(passed) => passed,
+            Passed::Last(passed) => {
+                self.authority = None;
+                passed
+            }
+        }
+    }
+
     fn count_sent(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = written {
             add(|traffic| &traffic.sent, self.traffic.as_ref(), *bytes);
@@ -98,12 +138,17 @@ impl AsyncRead for Opened {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            let before = into.filled().len();
-            let read = Pin::new(&mut self.stream).poll_read(cx, into);
-            let bytes = into.filled().len() - before;
-            add(|traffic| &traffic.received, self.traffic.as_ref(), bytes);
-            return read;
+        while self.first.is_empty() {
+            if self.authority.is_none() {
+                return self.poll_counted(cx, into);
+            }
+            let mut arrived = [0; LOOKED_AT_BYTES];
+            let mut arrived = ReadBuf::new(&mut arrived);
+            ready!(self.poll_counted(cx, &mut arrived))?;
+            self.first = match arrived.filled() {
+                [] => self.authority.take().unwrap_or_default().end(),
+                arrived => self.look_at(arrived),
+            };
         }
         let n = self.first.len().min(into.remaining());
         into.put_slice(&self.first[..n]);

@@ -4,12 +4,16 @@
 //! |---|---|
 //! | `raft.leader` | a term has one leader |
 //! | `raft.vote` | a member remembers its term, and its vote in it, over restarts |
+//! | `raft.log` | logs that have an entry of one index and term have the same entry, behind the same |
 //! | `raft.complete` | who leads has every entry that anybody has applied |
+//! | `raft.lost` | a member never replaces what it has applied |
 //! | `raft.machine` | all members apply the same entry at an index |
 //! | `raft.order` | a member applies each entry once, in order |
 //!
-//! Log matching follows for all entries that matter, those that are applied. The judge is pure: who
-//! saw what goes in, violations come out. It also knows who leads, which faults by rank ask.
+//! Log matching is checked entry by entry: equal terms before equal entries are what Raft's own
+//! induction needs, so that whoever has the last applied entry has all before it. The judge is
+//! pure: who saw what goes in, violations come out. It also knows who leads, which faults by rank
+//! ask.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,6 +33,11 @@ pub struct Consensus {
     last_leader: Option<(u64, u32)>,
     /// Term and digest of each applied entry, by index.
     applied: BTreeMap<u64, (u64, u32)>,
+    /// What is known of each entry that is or was in a log, by index and term: the term of the one
+    /// before, where a log knew it, and the digest.
+    logged: BTreeMap<(u64, u64), (Option<u64>, u32)>,
+    /// Terms in the log of each member, by its number and by index.
+    logs: BTreeMap<u32, BTreeMap<u64, u64>>,
     /// Term and vote that a member relies on, by its id: a disk that is lost takes the id along.
     promised: BTreeMap<u64, (u64, u64)>,
     /// Last applied index of each member, by its number, in its present life.
@@ -42,6 +51,7 @@ impl Consensus {
     /// Member `number` starts its program: it may apply again what it had applied.
     pub fn boots(&mut self, number: u32) {
         self.reached.remove(&number);
+        self.logs.remove(&number);
     }
 
     /// Member `number`, whose id is `id`, shows something `now`; is it that it leads from now on?
@@ -61,6 +71,9 @@ impl Consensus {
                 self.promised.insert(id, (term, vote));
             }
             Sight::Recalled { term, vote } => self.recalls((number, id), (term, vote)),
+            Sight::Logged { index, term, before, digest } => {
+                self.logs_entry(number, (index, term), (before, digest));
+            }
             Sight::Applied { index, term, digest } => self.applies(number, index, (term, digest)),
             Sight::Installed { index } => {
                 self.reached.insert(number, index);
@@ -93,17 +106,53 @@ impl Consensus {
         if self.last_leader.is_none_or(|(newest, _)| newest < term) {
             self.last_leader = Some((term, number));
         }
-        let applied = self.applied.last_key_value().map_or(0, |(index, _)| *index);
         // A leader of a term that is over already has only what there was then.
-        let is_newest = self.last_leader == Some((term, number));
-        if is_newest && last < applied {
-            let story = format!(
-                "member {number} leads in term {term} with a log up to {last}; {applied} \
-                     is applied elsewhere"
-            );
-            self.tell("raft.complete", story);
+        if self.last_leader == Some((term, number)) {
+            self.must_be_complete(number, term, last);
         }
         true
+    }
+
+    /// By log matching the newest applied entry stands for all.
+    fn must_be_complete(&mut self, number: u32, term: u64, last: u64) {
+        let Some((&applied, &(of, _))) = self.applied.last_key_value() else { return };
+        let own = self.logs.get(&number).and_then(|log| log.get(&applied)).copied();
+        let story = match own {
+            _ if last < applied => format!("with a log up to {last}"),
+            Some(own) if own != of => format!("with one of term {own} in its log"),
+            // Or it is below where the log begins.
+            _ => return,
+        };
+        let what = format!("entry {applied} of term {of} is applied elsewhere");
+        self.tell("raft.complete", format!("member {number} leads in term {term} {story}; {what}"));
+    }
+
+    fn logs_entry(&mut self, number: u32, place: (u64, u64), entry: (Option<u64>, u32)) {
+        let (index, term) = place;
+        if let Some(reached) = self.reached.get(&number).filter(|reached| **reached >= index) {
+            let story =
+                format!("member {number} has applied {reached}, and replaces entry {index}");
+            self.tell("raft.lost", story);
+        }
+        let known = self.logged.entry(place).or_insert(entry);
+        let (before, digest) = *known;
+        known.0 = before.or(entry.0);
+        if digest != entry.1 || before.is_some_and(|before| entry.0.is_some_and(|b| b != before)) {
+            let behind = |(before, digest): (Option<u64>, u32)| {
+                let term =
+                    before.map_or("one".to_owned(), |before| format!("one of term {before}"));
+                format!("{digest:08x} behind {term}")
+            };
+            let story = format!(
+                "entry {index} of term {term} is {} at member {number}, and {} elsewhere",
+                behind(entry),
+                behind((before, digest)),
+            );
+            self.tell("raft.log", story);
+        }
+        let log = self.logs.entry(number).or_default();
+        log.split_off(&index);
+        log.insert(index, term);
     }
 
     fn recalls(&mut self, (number, id): (u32, u64), found: (u64, u64)) {
@@ -154,6 +203,10 @@ mod tests {
         Sight::Applied { index, term, digest }
     }
 
+    fn logged(index: u64, term: u64, before: u64, digest: u32) -> Sight {
+        Sight::Logged { index, term, before: Some(before), digest }
+    }
+
     fn classes(seen: &[(u32, Sight)]) -> Vec<String> {
         let mut judge = Consensus::default();
         for (number, sight) in seen {
@@ -173,11 +226,18 @@ mod tests {
             (0, Sight::Recalled { term: 2, vote: 100 }),
             (0, place(2, 100, 5)),
             (1, place(2, 100, 1)),
+            (0, logged(1, 2, 0, 7)),
+            (0, logged(2, 2, 2, 8)),
+            (0, logged(3, 2, 2, 1)),
+            (1, logged(1, 2, 0, 7)),
+            (1, logged(2, 2, 2, 8)),
             (0, applied(1, 2, 7)),
             (0, applied(2, 2, 8)),
             (1, applied(1, 2, 7)),
             (1, place(3, 101, 2)),
+            (0, logged(3, 3, 2, 9)),
             (2, Sight::Installed { index: 2 }),
+            (2, Sight::Logged { index: 3, term: 3, before: None, digest: 9 }),
             (2, applied(3, 3, 9)),
         ];
         assert_eq!(classes(&history), Vec::<String>::new());
@@ -194,6 +254,14 @@ mod tests {
         assert_eq!(classes(&forgotten), ["raft.vote"]);
         let short = [(0, applied(1, 1, 7)), (0, applied(2, 1, 7)), (1, place(2, 101, 1))];
         assert_eq!(classes(&short), ["raft.complete"]);
+        let other = [(1, logged(1, 1, 0, 7)), (0, applied(1, 2, 7)), (1, place(3, 101, 1))];
+        assert_eq!(classes(&other), ["raft.complete"]);
+        let differ = [(0, logged(2, 2, 1, 7)), (1, logged(2, 2, 1, 8))];
+        assert_eq!(classes(&differ), ["raft.log"]);
+        let behind_another = [(0, logged(2, 2, 1, 7)), (1, logged(2, 2, 0, 7))];
+        assert_eq!(classes(&behind_another), ["raft.log"]);
+        let replaced = [(0, applied(1, 1, 7)), (0, logged(1, 2, 0, 7))];
+        assert_eq!(classes(&replaced), ["raft.lost"]);
         let apart = [(0, applied(1, 1, 7)), (1, applied(1, 1, 8))];
         assert_eq!(classes(&apart), ["raft.machine"]);
         let again = [(0, applied(1, 1, 7)), (0, applied(1, 1, 7))];

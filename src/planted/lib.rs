@@ -119,6 +119,7 @@ catalogue! {
     RestartCommitsAll: "raft", None, "Takes all that it finds in its log for committed.";
     RestartReplaysAll: "raft", Some(13514), "Applies again what the backend holds already.";
     TailNotReplaced: "raft", None, "Keeps a deposed leader's entries before a new one's.";
+    PreviousUnchecked: "raft", None, "Appends a leader's entries behind whatever it has itself.";
     HardStateWithEntries: "raft", None, "Writes term and vote only together with entries.";
     AppendAnsweredEarly: "raft", None, "Answers the leader before the entries are synced.";
     ReadByClock: "raft", Some(20418), "Trusts its clock, not a quorum, that it still leads.";

@@ -34,6 +34,18 @@ pub enum Sight {
         /// The member it voted for in that term, or 0.
         vote: u64,
     },
+    /// An entry is in the log: one that was there when the member began, or a new one about to be
+    /// written, which replaces what was there and all behind it.
+    Logged {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// The term of the entry before it, if the log still knows it.
+        before: Option<u64>,
+        /// A checksum of its data.
+        digest: u32,
+    },
     /// An entry is executed.
     Applied {
         /// Its index.

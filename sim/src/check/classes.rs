@@ -109,6 +109,8 @@ pub const OF_RUNS: &[&str] = &[
     "panic",
     "raft.complete",
     "raft.leader",
+    "raft.log",
+    "raft.lost",
     "raft.machine",
     "raft.order",
     "raft.vote",

@@ -144,6 +144,8 @@ impl Driver {
     async fn run_until(&mut self, stop: &Stop) -> Result<(), DriverError> {
         let (term, vote) = self.node.promised();
         self.progress.show(|| Sight::Recalled { term, vote });
+        let log = self.node.log();
+        self.show_logged(log.term_of(log.truncated()), log.tail());
         self.node.campaign_if_alone()?;
         let mut reads = Reads::of(self.node.id(), rng::u64(), Arc::clone(&self.readers));
         let mut ticks = interval(self.tick);
@@ -380,6 +382,9 @@ impl Driver {
             let mut output = self.node.output();
             // Before any message leaves: who votes for another must not read as a leader.
             self.publish_progress();
+            let first = output.entries.first().filter(|_| output.snapshot.is_none());
+            let before = first.and_then(|first| self.node.log().term_of(first.index - 1));
+            self.show_logged(before, &output.entries);
             self.send(std::mem::take(&mut output.send_now));
             self.hand_to_apply(std::mem::take(&mut output.committed)).await?;
             if let Some(snapshot) = output.snapshot.clone() {
@@ -489,6 +494,23 @@ impl Driver {
             .send(Committed::Entries(committed))
             .await
             .map_err(|_closed| DriverError::ApplyIsGone)
+    }
+
+    /// Shows entries that follow one of term `before`, if that is known.
+    fn show_logged<'a>(
+        &self,
+        mut before: Option<u64>,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) {
+        for Entry { index, term, data, .. } in entries {
+            self.progress.show(|| Sight::Logged {
+                index: *index,
+                term: *term,
+                before,
+                digest: crc32c::crc32c(data),
+            });
+            before = Some(*term);
+        }
     }
 
     fn publish_progress(&self) {

@@ -51,6 +51,11 @@ impl LogView {
         self.truncated_index
     }
 
+    /// The entries that are not gone, in order.
+    pub(crate) fn tail(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// The voters and learners as of the last applied membership change.
     pub(crate) fn conf_state(&self) -> &ConfState {
         &self.conf_state

@@ -234,12 +234,17 @@ impl Node {
     ///
     /// # Errors
     /// [`Amnesia`]: this member must not go on.
-    pub(crate) fn step(&mut self, message: Message) -> Result<(), Amnesia> {
+    pub(crate) fn step(&mut self, mut message: Message) -> Result<(), Amnesia> {
         let is_heartbeat = message.msg_type == MessageType::MsgHeartbeat as i32;
         let last = self.raw.raft.raft_log.last_index();
         if is_heartbeat && message.term >= self.term() && message.commit > last {
             // A leader tells a member of no entry that it has not acknowledged; raft-rs panics.
             return Err(Amnesia { had: message.commit, last });
+        }
+        let is_append = message.msg_type == MessageType::MsgAppend as i32;
+        if is_append && planted::on(Bug::PreviousUnchecked) {
+            let own = self.raw.store().term_of(message.index);
+            message.log_term = own.unwrap_or(message.log_term);
         }
         let is_call = message.msg_type == MessageType::MsgTimeoutNow as i32;
         if is_call && message.term == self.term() && self.raw.raft.state == StateRole::PreCandidate

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let invocation = cli::Invocation {
         args: std::env::args_os().map(lossy).collect(),
+        given: std::env::args_os().collect(),
         env: std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect(),
     };
     ExitCode::from(cli::run(invocation))

@@ -2,19 +2,21 @@
 //!
 //! Exit codes: 0 after a graceful stop and when the member was removed from its cluster, so that no
 //! supervisor starts it again for that; 1 if it could not start or stopped by itself, 2 if the
-//! command line could not be read.
+//! command line could not be read. A member that is outvoted while it runs does not exit (`again`).
 
 use std::{
     future::Future,
     pin::{Pin, pin},
 };
 
+use reseed_rt::clock::{self, Instant};
 use reseed_rt::signal;
-use reseed_server::{Cause, Config, Server};
+use reseed_server::{BootError, Cause, Config, Halted, Server};
 use tracing::{error, info, warn};
 
 use super::{
     Invocation,
+    again::Again,
     flags::{self, Request, Settings},
     log,
 };
@@ -22,7 +24,10 @@ use super::{
 /// Runs the daemon; returns the exit code.
 pub(crate) fn run(invocation: &Invocation) -> u8 {
     match flags::read(invocation) {
-        Ok(Request::Run(settings)) => super::block_on_threads(threads(), serve(*settings)),
+        Ok(Request::Run(settings)) => {
+            let again = Again::of(invocation);
+            super::block_on_threads(threads(), serve(*settings, again))
+        }
         Ok(Request::Version) => {
             super::say(&super::version());
             0
@@ -43,7 +48,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-async fn serve(settings: Settings) -> u8 {
+async fn serve(settings: Settings, again: Again) -> u8 {
     log::start(settings.log);
     for warning in settings.warnings {
         warn!("{warning}");
@@ -56,81 +61,93 @@ async fn serve(settings: Settings) -> u8 {
         etcd_version = reseed_core::ETCD_VERSION,
         "starting"
     );
-    // One for all lives of the member: a signal between two of them is not lost.
-    let mut signalled = pin!(signal::stop_requested());
-    // A member that begins anew is the same process, and needs no supervisor for it.
-    loop {
-        if let Some(exit_code) = run_once(config.clone(), signalled.as_mut()).await {
-            return exit_code;
+    if !again.is_first() {
+        tokio::select! {
+            biased;
+            _name = signal::stop_requested() => return 0,
+            () = clock::sleep(again.pause()) => {}
         }
+    }
+    let began = Instant::now();
+    match live(config).await {
+        // It has said so.
+        End::Halted(Halted { cause: Cause::Removed, .. }) => 0,
+        End::Halted(halted @ Halted { cause: Cause::Broken, .. }) => {
+            error!(reason = %halted, "the member stopped by itself");
+            1
+        }
+        End::Halted(halted @ Halted { cause: Cause::Outvoted, .. }) => {
+            warn!(reason = %halted, "starting the member again");
+            begin(&again, began)
+        }
+        End::NotStarted(reason) => {
+            error!(error = %reason, "the member could not start");
+            // Who was outvoted while it ran has no supervisor who expects that it may not start.
+            let may_pass = !matches!(reason, BootError::Removed) && !again.is_first();
+            if may_pass { begin(&again, began) } else { 1 }
+        }
+        End::Signalled(exit_code) => exit_code,
     }
 }
 
-/// From start to stop; the exit code, or `None` if the member is to be started again.
-async fn run_once(
-    config: Config,
-    mut signalled: Pin<&mut impl Future<Output = &'static str>>,
-) -> Option<u8> {
-    let started = tokio::select! {
-        biased;
-        name = &mut signalled => {
-            info!(signal = name, "stopping before it began");
-            return Some(0);
-        }
-        started = Server::start(config) => started,
-    };
-    let server = match started {
+fn begin(again: &Again, began: Instant) -> u8 {
+    let error = again.begin(began.elapsed());
+    error!(%error, "the program could not be executed again");
+    1
+}
+
+/// How a member's life ended.
+enum End {
+    NotStarted(BootError),
+    Halted(Halted),
+    /// With this exit code.
+    Signalled(u8),
+}
+
+/// From start to stop.
+async fn live(config: Config) -> End {
+    let server = match Server::start(config).await {
         Ok(server) => server,
-        Err(reason) => {
-            error!(error = %reason, "the member could not start");
-            return Some(1);
-        }
+        Err(reason) => return End::NotStarted(reason),
     };
     for address in server.client_addresses() {
         info!(%address, "serving client traffic insecurely; this is strongly discouraged!");
     }
-    let until_end = async {
-        tokio::select! {
-            biased;
-            halted = server.halted() => Err(halted),
-            name = signalled => Ok(name),
-        }
-    };
     let until_ready = async {
         server.ready().await;
         info!("ready to serve client requests");
         std::future::pending().await
     };
-    let ended = tokio::select! {
+    let halted = tokio::select! {
         biased;
-        ended = until_end => ended,
+        halted = server.halted() => halted,
+        name = signal::stop_requested() => return End::Signalled(stop(server, name).await),
         never = until_ready => never,
     };
-    let halted = match ended {
-        Ok(name) => return Some(stop(server, name).await),
-        Err(halted) => halted,
-    };
-    match halted.cause {
-        // It has said so.
-        Cause::Removed => Some(0),
-        Cause::Broken => {
-            error!(reason = %halted, "the member stopped by itself");
-            Some(1)
-        }
-        Cause::Outvoted => {
-            warn!(reason = %halted, "starting the member again");
-            server.stop().await;
-            None
-        }
+    if halted.cause != Cause::Outvoted {
+        return End::Halted(halted);
     }
+    // It still runs, and may break meanwhile; whoever wants it to stop is heard.
+    let mut stopping = pin!(server.stop());
+    let name = tokio::select! {
+        biased;
+        name = signal::stop_requested() => name,
+        reason = &mut stopping => return End::Halted(reason.unwrap_or(halted)),
+    };
+    info!(signal = name, "stopping");
+    End::Signalled(until_stopped(stopping).await)
 }
 
 /// Stops gracefully; a second signal stops at once.
 async fn stop(server: Server, signal_name: &str) -> u8 {
     info!(signal = signal_name, "stopping");
+    until_stopped(pin!(server.stop())).await
+}
+
+async fn until_stopped(stopping: Pin<&mut impl Future<Output = Option<Halted>>>) -> u8 {
     tokio::select! {
         biased;
-        () = server.stop() => {
+        _reason = stopping => {
             info!("stopped");
             0
         }

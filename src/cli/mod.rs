@@ -4,6 +4,7 @@
 //! `etcdctl` is `ctl`. Without a subcommand, or when the first argument is a flag, it is the
 //! daemon, so that `reseed --name a --data-dir b` works where `etcd` did.
 
+mod again;
 mod bench;
 mod ctl;
 mod daemon;
@@ -11,12 +12,14 @@ mod dev;
 mod flags;
 mod log;
 
-use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, future::Future, io::Write as _, path::Path};
 
 /// Arguments (the program's name first) and environment of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
     pub(crate) args: Vec<String>,
+    /// The arguments as they were given.
+    pub(crate) given: Vec<OsString>,
     pub(crate) env: BTreeMap<String, String>,
 }
 

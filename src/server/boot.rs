@@ -18,12 +18,11 @@ use reseed_core::port::Batch;
 use reseed_core::{CLUSTER_VERSION, ETCD_VERSION, Machine};
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::log::{MemberAttributes, MemberRecord, log_entry::Request};
+use reseed_proto::peer::ClusterMembers;
 use reseed_rt::probe::{self, Probe};
 use reseed_rt::task::Stop;
 use reseed_rt::{clock, disk};
-use reseed_storage::backend::{
-    AppliedAt, Backend, BackendError, BackendOptions, finish_install, set_aside,
-};
+use reseed_storage::backend::{AppliedAt, Backend, BackendError, BackendOptions, finish_install};
 use reseed_storage::layout::{DataDir, LayoutError};
 use reseed_storage::wal::{self, Mark, Metadata, Recovered, Wal, WalError, WalOptions};
 use tokio::sync::Semaphore;
@@ -39,8 +38,9 @@ use crate::raft::changes;
 use crate::raft::driver::{from_wal_entry, to_wal_entry};
 use crate::raft::log_view::LogView;
 use crate::raft::node::Node;
+use crate::repair::{self, Source};
+use crate::snapshot;
 use crate::state::State;
-use crate::{repair, snapshot};
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +85,9 @@ pub enum BootError {
         /// Index of the log's mark.
         mark: u64,
     },
-    /// What this member holds is not what a majority of the members holds.
+    /// What this member holds is not what a majority of the members holds: these.
     #[error("found data inconsistency with peers: a majority of them holds something else")]
-    Outvoted,
+    Outvoted(Vec<MemberRecord>),
     /// The backend cannot be used, and no other member could give its own.
     #[error(
         "{0}; no other member could be asked for its state: start one, or remove this member and \
@@ -118,26 +118,19 @@ pub(crate) struct Booted {
     pub(crate) data_dir: DataDir,
 }
 
-/// Opens or creates everything under the data directory.
-pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError> {
+/// Opens or creates everything under the data directory. What the members `better` hold, if there
+/// are any, takes the place of what this one holds.
+pub(crate) async fn boot(
+    config: Config,
+    halt: Halt,
+    better: Option<Vec<MemberRecord>>,
+) -> Result<Booted, BootError> {
     let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
     remove_exports(&data_dir);
     let (mut wal, mut recovered) = open_wal(&config, &data_dir).await?;
     let Metadata { member_id, cluster_id } = recovered.metadata;
-    let options = BackendOptions {
-        cache_bytes: config.backend_cache_bytes,
-        overlay_bytes_max: config.backend_overlay_bytes_max,
-        ..BackendOptions::default()
-    };
-    finish_install(&disk::disk(), &data_dir.db(), recovered.mark.index)?;
-    let db = data_dir.db();
-    let (backend, mut machine) = match open_backend(&db, options, &recovered) {
-        Err(why) if is_unusable(&why) && has_peers(&config) && !config.force_new_cluster => {
-            repair::refetch(&config, &db, &mut wal, &mut recovered, &why).await?;
-            open_backend(&db, options, &recovered)?
-        }
-        opened => opened?,
-    };
+    let opened = backend_or_anothers(&config, &data_dir, (&mut wal, &mut recovered), better);
+    let (backend, mut machine) = opened.await?;
     let applied = backend.applied();
     let replays = recovered.entries.last().is_some_and(|last| last.index > applied.index);
     probe::hit_if(replays, Probe::WalReplayed);
@@ -186,10 +179,35 @@ pub(crate) async fn boot(config: Config, halt: Halt) -> Result<Booted, BootError
     Ok(Booted { state, node, wal, data_dir })
 }
 
-/// Takes its name from a backend that is not to be used again.
-pub(crate) fn set_backend_aside(config: &Config) -> Result<(), BootError> {
-    let data_dir = DataDir::open(&disk::disk(), &config.data_dir)?;
-    Ok(set_aside(&disk::disk(), &data_dir.db())?)
+/// This member's backend; another's, if it cannot be used or `better` ones are known.
+async fn backend_or_anothers(
+    config: &Config,
+    data_dir: &DataDir,
+    (wal, recovered): (&mut Wal, &mut Recovered),
+    better: Option<Vec<MemberRecord>>,
+) -> Result<(Backend, Machine), BootError> {
+    let options = BackendOptions {
+        cache_bytes: config.backend_cache_bytes,
+        overlay_bytes_max: config.backend_overlay_bytes_max,
+        ..BackendOptions::default()
+    };
+    let db = data_dir.db();
+    finish_install(&disk::disk(), &db, recovered.mark.index)?;
+    if let Some(members) = better {
+        let cluster_id = recovered.metadata.cluster_id;
+        let source = Source::Members(ClusterMembers { cluster_id, members });
+        let why = "a majority holds something else";
+        repair::refetch(config, &source, &db, (wal, recovered), why).await?;
+        return open_backend(&db, options, recovered);
+    }
+    match open_backend(&db, options, recovered) {
+        Err(why) if is_unusable(&why) && has_peers(config) && !config.force_new_cluster => {
+            repair::refetch(config, &Source::Flags, &db, (wal, recovered), &why.to_string())
+                .await?;
+            open_backend(&db, options, recovered)
+        }
+        opened => opened,
+    }
 }
 
 fn has_peers(config: &Config) -> bool {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::future::{join, join_all};
 use reseed_core::error::Error;
+use reseed_core::id::MemberId;
 use reseed_planted::{self as planted, Bug};
 use reseed_proto::etcdserverpb::{self as pb, AlarmType, alarm_request::AlarmAction};
 use reseed_proto::log::log_entry::Request;
@@ -43,8 +44,8 @@ type Hashes = BTreeMap<u64, u32>;
 enum Verdict {
     /// None differs, of so many.
     Equal(usize),
-    /// A majority of all members agrees; these differ from it.
-    Differ(Vec<u64>),
+    /// A majority of all members agrees, the `right`; the `wrong` differ from it.
+    Differ { wrong: Vec<u64>, right: Vec<u64> },
     /// They differ, and no majority of all members agrees.
     Unclear,
 }
@@ -60,8 +61,11 @@ fn judge(members: usize, hashes: &Hashes) -> Verdict {
     }
     match count.into_iter().find(|(_, count)| *count > members / 2) {
         Some((right, _)) => {
-            let differ = hashes.iter().filter(|(_, hash)| **hash != right);
-            Verdict::Differ(differ.map(|(id, _)| *id).collect())
+            let ids = |is_right| {
+                let these = hashes.iter().filter(move |(_, hash)| (**hash == right) == is_right);
+                these.map(|(id, _)| *id).collect()
+            };
+            Verdict::Differ { wrong: ids(false), right: ids(true) }
         }
         None => Verdict::Unclear,
     }
@@ -111,7 +115,7 @@ impl Monitor {
             if self.is_known(me) {
                 let members = self.state.machine.read().members.iter().len();
                 match self.compare().await {
-                    Ok(Verdict::Differ(members)) if members.contains(&me) => {
+                    Ok(Verdict::Differ { wrong, .. }) if wrong.contains(&me) => {
                         self.state.halt.begin_anew();
                         return;
                     }
@@ -144,7 +148,7 @@ impl Monitor {
     async fn round(&self) -> Result<(), Error> {
         let corrupt = match self.compare().await? {
             Verdict::Equal(_) => return Ok(()),
-            Verdict::Differ(members) => members,
+            Verdict::Differ { wrong, .. } => wrong,
             Verdict::Unclear => vec![0],
         };
         for member_id in corrupt {
@@ -179,9 +183,13 @@ impl Monitor {
                 tracing::info!("what this member holds is what the others hold");
                 Ok(())
             }
-            Verdict::Differ(members) if members.contains(&me) => Err(BootError::Outvoted),
-            Verdict::Differ(members) => {
-                let others = format!("{members:x?}");
+            Verdict::Differ { wrong, right } if wrong.contains(&me) => {
+                let machine = self.state.machine.read();
+                let right = right.iter().filter_map(|id| machine.members.get(MemberId(*id)));
+                Err(BootError::Outvoted(right.cloned().collect()))
+            }
+            Verdict::Differ { wrong, .. } => {
+                let others = format!("{wrong:x?}");
                 tracing::error!(others, "other members' data differ from the majority's");
                 Ok(())
             }

@@ -70,7 +70,12 @@ impl Halt {
     }
 
     fn tell(&self, reason: String, cause: Cause) {
-        self.reason.lock().get_or_insert(Halted { reason, cause });
+        let mut first = self.reason.lock();
+        // Whoever is only outvoted runs on, and may break.
+        if first.as_ref().is_none_or(|first| first.cause == Cause::Outvoted) {
+            *first = Some(Halted { reason, cause });
+        }
+        drop(first);
         self.told.cancel();
     }
 
@@ -82,5 +87,26 @@ impl Halt {
     /// Returns when there is a reason.
     pub(crate) async fn told(&self) {
         self.told.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_counts_but_for_one_to_begin_anew() {
+        let stop = Stop::new();
+        let halt = Halt::new(stop.clone());
+        let cause = || halt.reason().map(|halted| halted.cause);
+        assert_eq!(cause(), None);
+        halt.begin_anew();
+        halt.told().await;
+        assert_eq!((cause(), stop.is_cancelled()), (Some(Cause::Outvoted), false));
+        halt.halt("a sync failed");
+        assert_eq!((cause(), stop.is_cancelled()), (Some(Cause::Broken), true));
+        halt.leave("removed");
+        halt.begin_anew();
+        assert_eq!(cause(), Some(Cause::Broken));
     }
 }

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reseed_core::applied::Effect;
+use reseed_proto::log::MemberRecord;
 use reseed_rt::chan;
 use reseed_rt::task::{self, Cancelled, Stop, Task};
 use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
 
 use crate::apply::Applier;
 use crate::boot::{self, BootError, Booted};
@@ -67,6 +69,8 @@ pub struct Server {
     logging: Vec<Task<()>>,
     background: Vec<Task<()>>,
     _lock: reseed_storage::layout::DataDir,
+    /// Nothing runs on behind the back of whoever drops it.
+    _stops: DropGuard,
 }
 
 impl Server {
@@ -77,22 +81,25 @@ impl Server {
     /// The configuration cannot work, the data directory is in use or damaged beyond what the
     /// other members can mend, or a port is taken.
     pub async fn start(config: Config) -> Result<Self, BootError> {
-        match Self::start_once(config.clone()).await {
-            Err(outvoted @ BootError::Outvoted) => {
-                tracing::error!(error = %outvoted, "beginning anew with the others' data");
-                boot::set_backend_aside(&config)?;
-                Self::start_once(config).await
+        match Self::start_once(config.clone(), None).await {
+            Err(BootError::Outvoted(right)) => {
+                tracing::error!("outvoted: beginning anew with the others' data");
+                Self::start_once(config, Some(right)).await
             }
             started => started,
         }
     }
 
     #[expect(clippy::too_many_lines, reason = "one list: every task and queue of a member")]
-    async fn start_once(config: Config) -> Result<Self, BootError> {
+    async fn start_once(
+        config: Config,
+        better: Option<Vec<MemberRecord>>,
+    ) -> Result<Self, BootError> {
         config.validate()?;
         let stop = Stop::new();
         let halt = Halt::new(stop.clone());
-        let Booted { state, node, wal, data_dir } = boot::boot(config, halt.clone()).await?;
+        let Booted { state, node, wal, data_dir } =
+            boot::boot(config, halt.clone(), better).await?;
         let mut listeners_open = listen::bind(&state.config).await?;
 
         let (listeners, log) = (stop.child_token(), stop.child_token());
@@ -253,6 +260,7 @@ impl Server {
             state,
             proposer,
             client_addresses,
+            _stops: stop.clone().drop_guard(),
             stop,
             halt,
             listeners,
@@ -295,7 +303,8 @@ impl Server {
         }
     }
 
-    /// Returns only if the member stops by itself or wants to be stopped, with the reason.
+    /// Returns only if the member stops by itself, with the reason, or wants to be stopped and
+    /// started again ([`Cause::Outvoted`]: it runs until [`Server::stop`] returns).
     pub async fn halted(&self) -> Halted {
         tokio::select! {
             biased;
@@ -324,8 +333,8 @@ impl Server {
     }
 
     /// Stops gracefully: leadership is handed over, open requests are answered, what is applied is
-    /// flushed.
-    pub async fn stop(self) {
+    /// flushed. Returns what [`Server::halted`] would, if the member has halted.
+    pub async fn stop(self) -> Option<Halted> {
         self.hand_over().await;
         self.listeners.cancel();
         let drained = async {
@@ -344,5 +353,6 @@ impl Server {
         }
         self.peers.ended().await;
         self.stop.cancel();
+        self.halt.reason()
     }
 }

@@ -1,4 +1,5 @@
-//! A member whose backend is of no use gets the state from another member, before it takes part.
+//! A member whose backend is of no use gets the state from another member, before it takes part:
+//! one that is damaged from any, one that a majority contradicts from one of those.
 //!
 //! The backend is a copy of what the log once said, so another member's copy is as good; the log
 //! itself, with this member's votes and what it acknowledged, is not replaced by anything: a
@@ -8,7 +9,6 @@
 //! if raft had sent it. The unusable database is kept beside the new one, for whoever wants to
 //! know what happened to it.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,21 +30,33 @@ const ROUNDS: usize = 10;
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Who is asked.
+pub(crate) enum Source {
+    /// Whom the flags name, and whom those know.
+    Flags,
+    /// These.
+    Members(ClusterMembers),
+}
+
 /// Fetches the state of another member, not older than the log begins, and puts it in the place of
-/// the database `db`, which cannot be used because of `why`.
+/// the database `db`, which cannot be used because of `why`. Until it has come, that stays.
 ///
 /// # Errors
 /// No member has it to give; the disk fails.
 pub(crate) async fn refetch(
     config: &Config,
+    source: &Source,
     db: &Path,
-    wal: &mut Wal,
-    recovered: &mut Recovered,
-    why: &(dyn Display + Sync),
+    (wal, recovered): (&mut Wal, &mut Recovered),
+    why: &str,
 ) -> Result<(), BootError> {
-    tracing::error!(reason = %why, "the backend cannot be used: asking the other members for it");
+    tracing::error!(reason = why, "the backend cannot be used: asking the other members for it");
     for _round in 0..ROUNDS {
-        for cluster in join::ask_all(config, ANSWER_MAX).await {
+        let clusters = match source {
+            Source::Flags => join::ask_all(config, ANSWER_MAX).await,
+            Source::Members(cluster) => vec![cluster.clone()],
+        };
+        for cluster in clusters {
             if let Some(at) = ask_members(config, db, recovered, &cluster).await {
                 begin_log_at(wal, recovered, at)?;
                 replace_unusable(&disk::disk(), db)?;
@@ -54,7 +66,7 @@ pub(crate) async fn refetch(
         }
         clock::sleep(PAUSE).await;
     }
-    Err(BootError::Unrepaired(why.to_string()))
+    Err(BootError::Unrepaired(why.to_owned()))
 }
 
 /// The state of one of `cluster`'s members, imported beside `db`.

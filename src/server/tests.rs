@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn open(dir: &TempDir) -> Booted {
     let config = Config { data_dir: dir.path().join("data"), ..Config::default() };
-    let booted = boot::boot(config, Halt::new(Stop::new())).now_or_never();
+    let booted = boot::boot(config, Halt::new(Stop::new()), None).now_or_never();
     booted.expect("asks nobody").expect("a directory of its own")
 }
 
@@ -165,7 +165,7 @@ fn a_founder_that_crashed_while_it_wrote_the_first_members_writes_them_again() {
     wal.append(&first[..1], None).and_then(|()| wal.sync()).expect("the disk works");
     drop((wal, data_dir));
     for _ in 0..2 {
-        let booted = boot::boot(config.clone(), Halt::new(Stop::new())).now_or_never();
+        let booted = boot::boot(config.clone(), Halt::new(Stop::new()), None).now_or_never();
         let node = booted.expect("asks nobody").expect("a log").node;
         assert_eq!((node.committed(), node.log().last()), (2, 2));
     }

@@ -205,12 +205,10 @@ fn tamper(data_dir: &Path) {
     backend.flush_blocking().expect("it can be written");
 }
 
-/// Nobody restarts it, and nobody lifts the alarm.
-#[tokio::test]
-async fn a_member_that_is_found_to_differ_while_it_runs_mends_itself() {
-    let mut cluster = Cluster::start(3, &["--corrupt-check-time=100ms"]);
-    for i in 0..20 {
-        cluster.api(1).await.put(&format!("k{i}"), "v").await;
+/// Tampers with member 0 of three; nobody restarts it, and nobody lifts the alarm.
+async fn mends_itself(cluster: &mut Cluster) {
+    for i in 0..50 {
+        put_until_done(cluster, &[1], &format!("k{i}"), "v").await;
     }
     cluster.converged(&[0, 1, 2]).await;
     cluster.members[0].stop("TERM");
@@ -222,10 +220,34 @@ async fn a_member_that_is_found_to_differ_while_it_runs_mends_itself() {
     let lives = cluster.members[0].log().matches("starting the member again").count();
     assert_eq!(lives, 1, "{}", cluster.members[0].log());
     cluster.converged(&[0, 1, 2]).await;
-    put_until_done(&cluster, &[0], "after", "1").await;
+    put_until_done(cluster, &[0], "after", "1").await;
     let get = pb::AlarmRequest { action: AlarmAction::Get as i32, ..Default::default() };
     let alarms = cluster.api(2).await.maintenance().alarm(get).await.expect("a list");
     assert_eq!(alarms.into_inner().alarms, []);
+}
+
+const CHECKED: [&str; 4] = [
+    "--corrupt-check-time=100ms",
+    "--snapshot-count=20",
+    "--snapshot-catchup-entries=5",
+    "--backend-batch-interval=20ms",
+];
+
+#[tokio::test]
+async fn a_member_that_is_found_to_differ_while_it_runs_mends_itself() {
+    mends_itself(&mut Cluster::start(3, &CHECKED)).await;
+}
+
+/// Its flags know of nobody whom it could ask.
+#[tokio::test]
+async fn a_founder_that_is_found_to_differ_mends_itself_too() {
+    let mut cluster = Cluster::start(1, &CHECKED);
+    for _ in 0..2 {
+        let (n, _id) = cluster.add(0, false).await;
+        cluster.members[n].launch();
+        cluster.wait_until_all_serve();
+    }
+    mends_itself(&mut cluster).await;
 }
 
 /// There is nobody to ask, and nothing may be overwritten.

@@ -114,10 +114,10 @@ async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
         halted = server.halted() => {
             assert!(allowed().halt || is_gone(), "{HALTED}: {halted}");
             if halted.cause == Cause::Outvoted {
-                server.stop().await;
+                drop(server.stop().await);
             }
         }
-        _signal = signal::stop_requested() => server.stop().await,
+        _signal = signal::stop_requested() => drop(server.stop().await),
     }
 }
 

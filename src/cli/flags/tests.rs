@@ -5,7 +5,7 @@ use super::*;
 fn read_with(args: &[&str], env: &[(&str, &str)]) -> Result<Request, FlagError> {
     let args = std::iter::once("reseed").chain(args.iter().copied()).map(str::to_owned).collect();
     let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    read(&Invocation { args, env })
+    read(&Invocation { args, given: Vec::new(), env })
 }
 
 fn settings(args: &[&str]) -> Settings {

@@ -16,7 +16,9 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// Length, type, flags and stream of a frame (RFC 9113 §4.1).
 const FRAME_HEADER_BYTES: usize = 9;
 /// Of longer frames h2 complains.
-const FRAME_BYTES_MAX: usize = 16 * 1024;
+const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+/// Longer authorities are left as they are.
+const AUTHORITY_BYTES_MAX: usize = 126;
 const HEADERS: u8 = 1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
@@ -49,11 +51,12 @@ impl Authority {
         let mut passed = BytesMut::new();
         while let Some(header) = self.held.first_chunk::<FRAME_HEADER_BYTES>() {
             let [a, b, c, kind, flags, ..] = *header;
-            let length = FRAME_HEADER_BYTES + u32::from_be_bytes([0, a, b, c]) as usize;
+            let payload = u32::from_be_bytes([0, a, b, c]) as usize;
             let is_whole = kind != HEADERS || flags & END_HEADERS != 0;
-            if length > FRAME_BYTES_MAX || !is_whole {
+            if payload > PAYLOAD_BYTES_MAX || !is_whole {
                 return self.rest(passed);
             }
+            let length = FRAME_HEADER_BYTES + payload;
             if self.held.len() < length {
                 break;
             }
@@ -83,13 +86,20 @@ impl Authority {
 fn mended(frame: &[u8]) -> Option<Vec<u8>> {
     let string = authority(frame)?;
     let (value, is_huffman) = Cursor { bytes: frame, at: string.start }.string()?;
+    if value.len() > AUTHORITY_BYTES_MAX {
+        return None;
+    }
     let decoded = if is_huffman { huffman(&frame[value])? } else { frame[value].to_vec() };
     let bare = [&b"http://"[..], b"https://"].iter().find_map(|s| decoded.strip_prefix(*s))?;
-    // Longer ones would need a length of two bytes, and host names are shorter.
-    let length = u8::try_from(bare.len()).ok().filter(|length| *length < 127)?;
+    if bare.len() > AUTHORITY_BYTES_MAX {
+        return None;
+    }
+    // It fits into the seven bits of a short length.
+    let length = u8::try_from(bare.len()).ok()?;
     let parts = [&frame[..string.start], &[length], bare, &frame[string.end..]];
     let mut mended = parts.concat();
-    let payload = u32::try_from(mended.len() - FRAME_HEADER_BYTES).ok()?;
+    let payload = mended.len() - FRAME_HEADER_BYTES;
+    let payload = u32::try_from(payload).ok().filter(|_| payload <= PAYLOAD_BYTES_MAX)?;
     mended[..3].copy_from_slice(&payload.to_be_bytes()[1..]);
     Some(mended)
 }
@@ -279,7 +289,7 @@ mod tests {
 
     #[test]
     fn frames_are_found_however_they_arrive() {
-        let data = frame(0, 0, &[7; 300]);
+        let data = frame(0, 0, &[7; PAYLOAD_BYTES_MAX]);
         let wrong = headers(&plain("http://a:1"));
         let sent = [&frame(4, 0, &[0; 6])[..], &wrong, &data, &wrong, &data].concat();
         let right = headers(&plain("a:1"));
@@ -315,6 +325,7 @@ mod tests {
             frame(HEADERS, END_HEADERS, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
             frame(HEADERS, END_HEADERS, &[0x00]),
             frame(HEADERS, END_HEADERS, &[]),
+            headers(&plain(&format!("http://{}", "a".repeat(120)))),
             vec![0xff; 40],
         ] {
             assert_eq!(Authority::default().pass(&odd), Passed::Last(odd.clone().into()));

@@ -14,21 +14,25 @@ fn hashes(of: &[u32]) -> Hashes {
     (1..).zip(of.iter().copied()).collect()
 }
 
+fn differ(wrong: &[u64], right: &[u64]) -> Verdict {
+    Verdict::Differ { wrong: wrong.to_vec(), right: right.to_vec() }
+}
+
 #[test]
 fn a_majority_of_all_members_is_right() {
     for (members, of, expected) in [
         (1, &[7][..], Verdict::Equal(1)),
         (3, &[7, 7, 7], Verdict::Equal(3)),
         (3, &[7], Verdict::Equal(1)),
-        (3, &[7, 7, 8], Verdict::Differ(vec![3])),
-        (3, &[8, 7, 7], Verdict::Differ(vec![1])),
+        (3, &[7, 7, 8], differ(&[3], &[1, 2])),
+        (3, &[8, 7, 7], differ(&[1], &[2, 3])),
         (3, &[7, 8], Verdict::Unclear),
         (3, &[7, 8, 9], Verdict::Unclear),
         (2, &[7, 8], Verdict::Unclear),
         (4, &[7, 7, 8, 8], Verdict::Unclear),
         (5, &[7, 7, 8, 8], Verdict::Unclear),
-        (5, &[7, 7, 8, 7], Verdict::Differ(vec![3])),
-        (5, &[7, 8, 9, 7, 7], Verdict::Differ(vec![2, 3])),
+        (5, &[7, 7, 8, 7], differ(&[3], &[1, 2, 4])),
+        (5, &[7, 8, 9, 7, 7], differ(&[2, 3], &[1, 4, 5])),
     ] {
         assert_eq!(judge(members, &hashes(of)), expected, "{of:?} of {members}");
     }
@@ -96,7 +100,9 @@ async fn one_that_was_tampered_with_is_found_and_mended() {
     batch.put(Table::Key, Bytes::from(key), Bytes::from(value));
     damaged.backend.commit(batch, damaged.backend.applied()).expect("memory");
 
-    let differs = Verdict::Differ(vec![damaged.member_id]);
+    let mut right: Vec<u64> = members[..2].iter().map(|one| one.state().member_id).collect();
+    right.sort_unstable();
+    let differs = differ(&[damaged.member_id], &right);
     for member in &members {
         assert_eq!(monitor(member).compare().await, Ok(differs.clone()));
     }

@@ -24,10 +24,11 @@ pub fn install_path(db: &Path) -> PathBuf {
 }
 
 /// At boot: renames or removes what an interrupted installation left. The log begins after entry
-/// `log_begins`.
+/// `log_begins`. One that is damaged is set aside: if it was the one, the old database is behind
+/// the log, which its opening shows.
 ///
 /// # Errors
-/// `Io`, `Engine` if the disk or the waiting database cannot be read.
+/// `Io`.
 pub fn finish_install(
     disk: &Arc<dyn Disk>,
     db: &Path,
@@ -38,8 +39,17 @@ pub fn finish_install(
         return Ok(());
     }
     let cache_bytes = BackendOptions::default().cache_bytes;
-    let engine = RedbEngine::existing(Arc::clone(disk), &waiting, cache_bytes)?;
-    let index = engine.applied()?.index;
+    let opened = RedbEngine::existing(Arc::clone(disk), &waiting, cache_bytes)
+        .and_then(|engine| Ok((engine.applied()?.index, engine)));
+    let (index, engine) = match opened {
+        Ok(opened) => opened,
+        Err(error @ BackendError::Engine(_)) => {
+            tracing::error!(%error, "a snapshot that was being installed is damaged");
+            let aside = damaged_path(db);
+            return disk.rename(&waiting, &aside).map_err(BackendError::io("set it aside"));
+        }
+        Err(error) => return Err(error),
+    };
     if index == log_begins {
         probe::hit(Probe::InstallFinished);
         tracing::info!(index, "finishing the installation of a snapshot");
@@ -61,7 +71,7 @@ pub fn damaged_path(db: &Path) -> PathBuf {
 ///
 /// # Errors
 /// `Io`.
-pub fn set_aside(disk: &Arc<dyn Disk>, db: &Path) -> Result<(), BackendError> {
+fn set_aside(disk: &Arc<dyn Disk>, db: &Path) -> Result<(), BackendError> {
     if !disk.exists(db).map_err(BackendError::io("look for the database"))? {
         return Ok(());
     }

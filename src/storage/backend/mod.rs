@@ -60,7 +60,7 @@ use std::{fmt::Debug, io, path::Path, sync::Arc};
 
 use reseed_core::port::{Read, ReadError};
 
-pub use install::{damaged_path, finish_install, install_path, replace_unusable, set_aside};
+pub use install::{damaged_path, finish_install, install_path, replace_unusable};
 pub use keys::{APPLIED_INDEX, APPLIED_TERM, RevisionKey, decode_revision_key};
 pub use layer::Layer;
 pub use overlay::{Backend, Snapshot};

@@ -37,6 +37,8 @@ const NOT_YET: [&str; 2] =
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) members: Vec<Node>,
+    /// What all are started with, also those that are added.
+    flags: Vec<String>,
 }
 
 impl Cluster {
@@ -52,7 +54,8 @@ impl Cluster {
             peer: Some(free_address()),
             ..Options::flags(flags)
         };
-        Self::start_with(dirs.iter().map(options).collect())
+        let started = Self::start_with(dirs.iter().map(options).collect());
+        Self { flags: Options::flags(flags).flags, ..started }
     }
 
     /// Starts a member for each of these options, which say where its peers reach it.
@@ -72,7 +75,8 @@ impl Cluster {
             options.name = Some(format!("m{n}"));
             Node::prepare(options)
         };
-        let mut cluster = Self { members: options.into_iter().enumerate().map(member).collect() };
+        let members = options.into_iter().enumerate().map(member).collect();
+        let mut cluster = Self { members, flags: Vec::new() };
         for member in &mut cluster.members {
             member.launch();
         }
@@ -97,7 +101,9 @@ impl Cluster {
         })
         .await;
         let id = added.member.expect("the new member").id;
-        self.members.push(Node::prepare(joining(n, peer, &added.members)));
+        let mut options = joining(n, peer, &added.members);
+        options.flags.extend(self.flags.iter().cloned());
+        self.members.push(Node::prepare(options));
         (n, id)
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use reseed_rt::disk::OpenMode;
+
 use super::*;
 
 const FROM: &str = "/install-source";
@@ -56,4 +58,21 @@ fn an_interrupted_installation_is_finished_if_the_log_waits_for_it_and_undone_if
         assert_eq!(open(&disk).applied(), applied);
         finish_install(&disk.disk(), path(), log_begins).expect("nothing to do");
     }
+}
+
+#[test]
+fn a_damaged_installation_is_set_aside() {
+    let disk = MemDisk::new(1);
+    let backend = open(&disk);
+    (1..=10).for_each(|index| commit(&backend, index, 100));
+    backend.flush_blocking().expect("flushed");
+    drop(backend);
+    let from = waiting(&disk);
+    let file = disk.disk().open(&from, OpenMode::ReadWrite).expect("it is there");
+    file.write_at(&[0x55; 4096], 0).expect("memory");
+    drop(file);
+    finish_install(&disk.disk(), path(), 50).expect("readable");
+    assert!(!disk.disk().exists(&from).expect("readable"));
+    assert!(disk.disk().exists(&damaged_path(path())).expect("readable"));
+    assert_eq!(open(&disk).applied(), at(10), "behind the log, which says so");
 }

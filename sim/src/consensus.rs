@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `raft.leader` | a term has one leader |
 //! | `raft.vote` | a member remembers its term, and its vote in it, over restarts |
-//! | `raft.log` | logs that have an entry of one index and term have the same entry, behind the same |
+//! | `raft.log` | logs with an entry of one index and term have the same one, behind the same |
 //! | `raft.complete` | who leads has every entry that anybody has applied |
 //! | `raft.lost` | a member never replaces what it has applied |
 //! | `raft.machine` | all members apply the same entry at an index |

@@ -54,6 +54,12 @@ impl Consensus {
         self.logs.remove(&number);
     }
 
+    /// Somebody goes on alone (`--force-new-cluster`): its log does, in a term that others may have
+    /// written in too, who are gone.
+    pub fn goes_on_alone(&mut self) {
+        self.logged.clear();
+    }
+
     /// Member `number`, whose id is `id`, shows something `now`; is it that it leads from now on?
     pub fn sees(&mut self, (number, id): (u32, u64), sight: Sight, now: Duration) -> bool {
         // Before the first leader nobody could commit: the first election is not a pause.
@@ -77,6 +83,7 @@ impl Consensus {
             Sight::Applied { index, term, digest } => self.applies(number, index, (term, digest)),
             Sight::Installed { index } => {
                 self.reached.insert(number, index);
+                self.logs.remove(&number);
             }
         }
         false
@@ -268,6 +275,22 @@ mod tests {
         assert_eq!(classes(&again), ["raft.order"]);
         let gap = [(0, applied(1, 1, 7)), (0, applied(3, 1, 7))];
         assert_eq!(classes(&gap), ["raft.order"]);
+    }
+
+    #[test]
+    fn a_log_that_was_given_up_is_forgotten() {
+        let mut judge = Consensus::default();
+        let mut see = |number: u32, sight| {
+            judge.sees((number, u64::from(number) + 100), sight, Duration::ZERO);
+        };
+        see(0, applied(1, 3, 7));
+        see(1, logged(1, 2, 0, 8));
+        see(1, Sight::Installed { index: 1 });
+        see(1, place(4, 101, 1));
+        see(2, logged(2, 4, 3, 8));
+        judge.goes_on_alone();
+        judge.sees((1, 101), logged(2, 4, 3, 9), Duration::ZERO);
+        assert!(judge.take().is_empty());
     }
 
     #[test]

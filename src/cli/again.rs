@@ -45,13 +45,15 @@ impl Again {
     /// Begins the next life after this one has lasted for `lasted`; returns only if it cannot.
     pub(crate) fn begin(&self, lasted: Duration) -> io::Error {
         let count = if lasted > CALM { 1 } else { self.count + 1 };
-        match std::env::current_exe() {
-            Ok(program) => {
-                let args = self.args.iter().skip(1);
-                Command::new(program).args(args).env(COUNT, count.to_string()).exec()
-            }
-            Err(error) => error,
+        // A file that has been replaced since is another version; the link still means this one.
+        let named = std::env::current_exe().ok().filter(|program| program.exists());
+        let program = named.unwrap_or_else(|| "/proc/self/exe".into());
+        let mut args = self.args.iter();
+        let mut command = Command::new(program);
+        if let Some(called) = args.next() {
+            command.arg0(called);
         }
+        command.args(args).env(COUNT, count.to_string()).exec()
     }
 }
 

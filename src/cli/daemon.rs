@@ -9,6 +9,7 @@ use std::{
     pin::{Pin, pin},
 };
 
+use futures::FutureExt as _;
 use reseed_rt::clock::{self, Instant};
 use reseed_rt::signal;
 use reseed_server::{BootError, Cause, Config, Halted, Server};
@@ -61,39 +62,55 @@ async fn serve(settings: Settings, again: Again) -> u8 {
         etcd_version = reseed_core::ETCD_VERSION,
         "starting"
     );
-    if !again.is_first() {
-        tokio::select! {
-            biased;
-            _name = signal::stop_requested() => return 0,
-            () = clock::sleep(again.pause()) => {}
-        }
+    // One for all of this life: a signal between two steps of it is not lost.
+    let mut signalled = pin!(signal::stop_requested());
+    tokio::select! {
+        biased;
+        name = &mut signalled => return stopped_early(name),
+        () = clock::sleep(again.pause()) => {}
     }
     let began = Instant::now();
-    match live(config).await {
+    match live(config, signalled.as_mut()).await {
         // It has said so.
-        End::Halted(Halted { cause: Cause::Removed, .. }) => 0,
+        End::Halted(Halted { cause: Cause::Removed, .. }) => return 0,
         End::Halted(halted @ Halted { cause: Cause::Broken, .. }) => {
             error!(reason = %halted, "the member stopped by itself");
-            1
+            return 1;
         }
         End::Halted(halted @ Halted { cause: Cause::Outvoted, .. }) => {
             warn!(reason = %halted, "starting the member again");
-            begin(&again, began)
         }
         End::NotStarted(reason) => {
             error!(error = %reason, "the member could not start");
             // Who was outvoted while it ran has no supervisor who expects that it may not start.
-            let may_pass = !matches!(reason, BootError::Removed) && !again.is_first();
-            if may_pass { begin(&again, began) } else { 1 }
+            if again.is_first() || !may_pass(&reason) {
+                return 1;
+            }
         }
-        End::Signalled(exit_code) => exit_code,
+        End::Signalled(exit_code) => return exit_code,
     }
-}
-
-fn begin(again: &Again, began: Instant) -> u8 {
+    if let Some(name) = signalled.now_or_never() {
+        return stopped_early(name);
+    }
     let error = again.begin(began.elapsed());
     error!(%error, "the program could not be executed again");
     1
+}
+
+fn stopped_early(signal: &str) -> u8 {
+    info!(signal, "stopped before it served");
+    0
+}
+
+/// Whether it depends on others that the member cannot start.
+fn may_pass(reason: &BootError) -> bool {
+    matches!(
+        reason,
+        BootError::Outvoted(_)
+            | BootError::Inconsistent
+            | BootError::Unrepaired(_)
+            | BootError::Listen { .. }
+    )
 }
 
 /// How a member's life ended.
@@ -105,8 +122,13 @@ enum End {
 }
 
 /// From start to stop.
-async fn live(config: Config) -> End {
-    let server = match Server::start(config).await {
+async fn live(config: Config, mut signalled: Pin<&mut impl Future<Output = &'static str>>) -> End {
+    let started = tokio::select! {
+        biased;
+        name = &mut signalled => return End::Signalled(stopped_early(name)),
+        started = Server::start(config) => started,
+    };
+    let server = match started {
         Ok(server) => server,
         Err(reason) => return End::NotStarted(reason),
     };
@@ -121,7 +143,7 @@ async fn live(config: Config) -> End {
     let halted = tokio::select! {
         biased;
         halted = server.halted() => halted,
-        name = signal::stop_requested() => return End::Signalled(stop(server, name).await),
+        name = &mut signalled => return End::Signalled(stop(server, name).await),
         never = until_ready => never,
     };
     if halted.cause != Cause::Outvoted {
@@ -131,7 +153,7 @@ async fn live(config: Config) -> End {
     let mut stopping = pin!(server.stop());
     let name = tokio::select! {
         biased;
-        name = signal::stop_requested() => name,
+        name = &mut signalled => name,
         reason = &mut stopping => return End::Halted(reason.unwrap_or(halted)),
     };
     info!(signal = name, "stopping");

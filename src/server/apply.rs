@@ -33,6 +33,10 @@ use crate::state::State;
 use crate::waiters::{Answer, Waiters};
 use crate::watch::feed::Publisher;
 
+mod measure;
+
+pub(crate) use measure::Times;
+
 /// Entries executed under one hold of the machine's lock.
 const ENTRIES_PER_LOCK: usize = 32;
 
@@ -54,6 +58,7 @@ pub(crate) struct Applier {
     pub(crate) on_effect: OnEffect,
     pub(crate) on_install: OnInstall,
     pub(crate) halt: Halt,
+    pub(crate) times: Times,
 }
 
 /// What one entry left behind, to be handed out once the lock is gone.
@@ -172,6 +177,7 @@ impl Applier {
                 });
                 continue;
             }
+            let began = Instant::now();
             let log_entry = read_entry(entry)?;
             let applied = machine
                 .apply(at, &log_entry, &state.backend)
@@ -179,6 +185,8 @@ impl Applier {
             count(state, log_entry.request.as_ref(), &applied);
             let Applied { response, revision, events, batch, effects } = applied;
             state.backend.commit(batch, applied_at)?;
+            let refused = response.as_ref().err();
+            self.times.observe(log_entry.request.as_ref(), refused, began.elapsed());
             if planted::on(Bug::EventsPublishedOneByOne) {
                 events.into_iter().for_each(|one| self.watchers.publish(revision, vec![one]));
             } else if !events.is_empty() {

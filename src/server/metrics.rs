@@ -212,9 +212,17 @@ metrics! {
     /// Virtual memory.
     process_virtual: IntGauge = IntGauge::new("process_virtual_memory_bytes", "Virtual memory size in bytes.");
     /// CPU seconds used, user and system.
-    process_cpu: prometheus::Gauge = prometheus::Gauge::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.");
+    process_cpu: prometheus::Counter = prometheus::Counter::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.");
     /// Open file descriptors.
     process_fds: IntGauge = IntGauge::new("process_open_fds", "Number of open file descriptors.");
+    /// Most file descriptors the process may open.
+    process_fds_max: IntGauge = IntGauge::new("process_max_fds", "Maximum number of open file descriptors.");
+    /// When the process began, seconds since 1970.
+    process_start: prometheus::Gauge = prometheus::Gauge::new("process_start_time_seconds", "Start time of the process since unix epoch in seconds.");
+    /// As `process_open_fds`, under etcd's own name.
+    fd_used: IntGauge = IntGauge::new("os_fd_used", "The number of used file descriptors.");
+    /// As `process_max_fds`, under etcd's own name.
+    fd_limit: IntGauge = IntGauge::new("os_fd_limit", "The file descriptor limit.");
 }
 
 impl Default for Metrics {

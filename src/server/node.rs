@@ -19,7 +19,7 @@ use reseed_rt::task::{self, Cancelled, Stop, Task};
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, Times};
 use crate::boot::{self, BootError, Booted};
 use crate::compactor::{self, Compactor};
 use crate::config::Config;
@@ -68,9 +68,9 @@ pub struct Server {
     listening: Vec<Task<()>>,
     logging: Vec<Task<()>>,
     background: Vec<Task<()>>,
-    _lock: reseed_storage::layout::DataDir,
     /// Nothing runs on behind the back of whoever drops it.
     _stops: DropGuard,
+    _lock: reseed_storage::layout::DataDir,
 }
 
 impl Server {
@@ -157,6 +157,7 @@ impl Server {
                 }
             }),
             halt: halt.clone(),
+            times: Times::new(state.metrics.apply.clone()),
         };
         let flusher = Flusher {
             state: Arc::clone(&state),
@@ -213,6 +214,8 @@ impl Server {
                 let _ended: Result<(), Cancelled> = task.await;
             }
             peers.ended().await;
+            // It would write beside whoever starts this member again.
+            service.snapshots_ended().await;
             return Err(error);
         }
         let published = Stop::new();

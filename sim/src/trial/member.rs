@@ -97,9 +97,13 @@ async fn serve(program: Program, machine: Arc<OnceLock<Machine>>) {
     };
     // Once is enough: from now on there are no others.
     roster.set_alone(number, false);
-    // No task of the server runs before this one waits: nothing is missed.
     let id = server.state().member_id;
+    // No task of the server runs before this one waits, so nothing is missed, unless it had to
+    // compare itself with the others before it served.
     room_lock(&judge).boots(number);
+    if seat.is_alone {
+        room_lock(&judge).goes_on_alone();
+    }
     let room = Room::current();
     let show = move |sight| {
         let now = room.elapsed();

@@ -34,7 +34,15 @@ pub(super) fn sample(services: &Services) {
     if let Some(usage) = process::usage(Path::new("/proc/self")) {
         metrics.process_resident.set(signed(usage.resident_bytes));
         metrics.process_virtual.set(signed(usage.virtual_bytes));
-        metrics.process_cpu.set(usage.cpu_seconds);
-        metrics.process_fds.set(signed(usage.open_files));
+        metrics.process_cpu.inc_by((usage.cpu_seconds - metrics.process_cpu.get()).max(0.0));
+        metrics.process_start.set(usage.began_unix_seconds);
+        for (gauge, files) in [
+            (&metrics.process_fds, usage.open_files),
+            (&metrics.fd_used, usage.open_files),
+            (&metrics.process_fds_max, usage.open_files_max),
+            (&metrics.fd_limit, usage.open_files_max),
+        ] {
+            gauge.set(signed(files));
+        }
     }
 }

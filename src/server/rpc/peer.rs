@@ -44,6 +44,11 @@ impl PeerService {
         Self { door, changer, snapshots: Receiving::new(db), leases }
     }
 
+    /// Returns when no snapshot is being received or installed.
+    pub(crate) async fn snapshots_ended(&self) {
+        self.snapshots.ended().await;
+    }
+
     /// As a service for the listener.
     pub(crate) fn port(self) -> PeerPort {
         let pace = Pace::of(self.changer.state.config.election_timeout);

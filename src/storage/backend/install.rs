@@ -39,10 +39,8 @@ pub fn finish_install(
         return Ok(());
     }
     let cache_bytes = BackendOptions::default().cache_bytes;
-    let opened = RedbEngine::existing(Arc::clone(disk), &waiting, cache_bytes)
-        .and_then(|engine| Ok((engine.applied()?.index, engine)));
-    let (index, engine) = match opened {
-        Ok(opened) => opened,
+    let engine = match RedbEngine::checked(Arc::clone(disk), &waiting, cache_bytes) {
+        Ok(engine) => engine,
         Err(error @ BackendError::Engine(_)) => {
             tracing::error!(%error, "a snapshot that was being installed is damaged");
             let aside = damaged_path(db);
@@ -50,7 +48,10 @@ pub fn finish_install(
         }
         Err(error) => return Err(error),
     };
-    if index == log_begins {
+    let index = engine.applied()?.index;
+    // The old one may have made way already ([`replace_unusable`]), and the log go on behind both.
+    let is_only_one = !disk.exists(db).map_err(BackendError::io("look for the database"))?;
+    if index == log_begins || (index > log_begins && is_only_one) {
         probe::hit(Probe::InstallFinished);
         tracing::info!(index, "finishing the installation of a snapshot");
         return engine.rename(db);

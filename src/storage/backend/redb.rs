@@ -104,6 +104,15 @@ impl RedbEngine {
             let fresh = Self::create(Arc::clone(&disk), &path.with_extension(NEW), cache_bytes)?;
             fresh.rename(path)?;
         }
+        Self::checked(disk, path, cache_bytes)
+    }
+
+    /// Opens a database that is there, if all of it can be used.
+    pub(super) fn checked(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        cache_bytes: usize,
+    ) -> Result<Self, BackendError> {
         let mut engine = sober(|| Self::existing(disk, path, cache_bytes))?;
         match sober(|| engine.verify()) {
             Ok(()) => Ok(engine),

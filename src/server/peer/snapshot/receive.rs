@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
@@ -12,6 +13,7 @@ use reseed_proto::peer::{
     SnapshotChunk, SnapshotOffer, SnapshotPart, SnapshotWanted, snapshot_part::Part,
 };
 use reseed_rt::chan::Sender;
+use reseed_rt::clock;
 use reseed_rt::disk::{self, File, OpenMode};
 use reseed_rt::task;
 use reseed_storage::backend::{AppliedAt, BackendError, import_blocking, install_path};
@@ -23,6 +25,11 @@ use crate::raft::PeerEvent;
 
 /// Name of a file that is not complete begins and ends with these, its hash in between.
 const PART: (&str, &str) = ("receive-", ".part");
+
+/// A sender that says nothing for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// It has to export its state before it begins, which may take so long.
+const EXPORT_MAX: Duration = Duration::from_secs(600);
 
 /// A snapshot as it comes.
 pub(crate) trait Parts: Stream<Item = Result<SnapshotPart, Status>> + Unpin {}
@@ -42,6 +49,11 @@ impl Receiving {
     /// For the member whose backend is the file `db`.
     pub(crate) fn new(db: PathBuf) -> Self {
         Self { db, busy: Arc::default() }
+    }
+
+    /// Returns when none is under way.
+    pub(crate) async fn ended(&self) {
+        drop(self.busy.lock().await);
     }
 
     /// How much of the offered file is here.
@@ -111,8 +123,13 @@ impl Receiving {
     pub(crate) async fn fetch(&self, route: &Route, index_min: u64) -> Result<AppliedAt, Status> {
         let mut client = route.client(&route.url(0));
         let wanted = client.fetch_snapshot(route.request(SnapshotWanted { index_min }));
-        let mut parts = wanted.await?.into_inner();
-        let offer = offered(&mut parts).await?;
+        let first = async {
+            let mut parts = wanted.await?.into_inner();
+            Ok((offered(&mut parts).await?, parts))
+        };
+        let first = clock::timeout(EXPORT_MAX, first).await;
+        let (offer, parts) =
+            first.map_err(|late| Status::deadline_exceeded(late.to_string())).flatten()?;
         let message = message_of(&offer, route.to)?;
         let path = self.part(&offer)?;
         self.remove_others(&path);
@@ -163,7 +180,9 @@ impl Receiving {
             have = 0;
         }
         while have < offer.bytes {
-            let next = parts.next().await.transpose()?;
+            let next = clock::timeout(SILENCE_MAX, parts.next()).await;
+            let next = next.map_err(|silent| Status::deadline_exceeded(silent.to_string()))?;
+            let next = next.transpose()?;
             let Some(SnapshotPart { part: Some(Part::Chunk(chunk)) }) = next else {
                 return Err(Status::aborted(format!("the snapshot broke off after {have} bytes")));
             };

@@ -76,3 +76,17 @@ fn a_damaged_installation_is_set_aside() {
     assert!(disk.disk().exists(&damaged_path(path())).expect("readable"));
     assert_eq!(open(&disk).applied(), at(10), "behind the log, which says so");
 }
+
+#[test]
+fn a_database_that_was_to_replace_an_unusable_one_is_not_lost_between_the_two_names() {
+    let disk = MemDisk::new(1);
+    let backend = open(&disk);
+    (1..=10).for_each(|index| commit(&backend, index, 100));
+    backend.flush_blocking().expect("flushed");
+    drop(backend);
+    waiting(&disk);
+    // A crash after the first of `replace_unusable`'s two renames; the log has both entries.
+    disk.disk().rename(path(), &damaged_path(path())).expect("memory");
+    finish_install(&disk.disk(), path(), 5).expect("readable");
+    assert_eq!(open(&disk).applied(), at(50));
+}

@@ -50,17 +50,21 @@ pub(crate) fn spawn<T: Send + 'static>(
 }
 
 /// Drives the future `make` gives to its end on an OS thread of its own, under a runtime of its
-/// own: timers and sockets work there whether or not the rest of the process is busy.
-pub(crate) fn spawn_thread<F: Future<Output = ()>>(
+/// own: timers and sockets work there whether or not the rest of the process is busy. `after` gets
+/// its output when that runtime is gone too, with all that was spawned there.
+pub(crate) fn spawn_thread<F: Future>(
     name: &'static str,
     make: impl FnOnce() -> F + Send + 'static,
+    after: impl FnOnce(F::Output) + Send + 'static,
 ) {
     let drive = || {
-        tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("the operating system gives this process a reactor")
-            .block_on(make());
+            .expect("the operating system gives this process a reactor");
+        let output = runtime.block_on(make());
+        drop(runtime);
+        after(output);
     };
     std::thread::Builder::new()
         .name(name.to_owned())

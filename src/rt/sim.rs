@@ -199,11 +199,13 @@ pub(crate) fn spawn<T: Send + 'static>(
     madsim::task::spawn(mortal(task))
 }
 
-pub(crate) fn spawn_thread<F: Future<Output = ()> + Send + 'static>(
+pub(crate) fn spawn_thread<F: Future + Send + 'static>(
     _name: &'static str,
     make: impl FnOnce() -> F + Send + 'static,
+    after: impl FnOnce(F::Output) + Send + 'static,
 ) {
-    drop(spawn(make()));
+    let work = make();
+    drop(spawn(async move { after(work.await) }));
 }
 
 pub(crate) async fn blocking<T>(work: impl FnOnce() -> T) -> Result<T, std::convert::Infallible> {

@@ -78,18 +78,18 @@ pub fn spawn<T: Send + 'static>(
 
 /// Starts an OS thread called `name` that runs the future `make` gives, with timers and sockets of
 /// its own; a plain task in simulation. Inside, blocking disk work is allowed, and what it spawns
-/// ends with it.
+/// ends with it: it has when the task returned here ends.
 pub fn spawn_thread(
     name: &'static str,
     make: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static,
 ) -> Task<()> {
     let (tell, done) = oneshot::channel();
     let (abort, ended) = (Stop::new(), Stop::new());
-    let (aborted, ending) = (abort.clone(), ended.clone());
-    imp::spawn_thread(name, move || async move {
-        let _ending = ending.drop_guard();
-        let work = Supervised { name, work: make() };
-        if aborted.run_until_cancelled_owned(work).await.is_some() {
+    let (aborted, ending) = (abort.clone(), ended.clone().drop_guard());
+    let make = move || aborted.run_until_cancelled_owned(Supervised { name, work: make() });
+    imp::spawn_thread(name, make, move |output: Option<()>| {
+        let _ending = ending;
+        if output.is_some() {
             // Nobody may be waiting any more: then there is nobody to tell.
             let _nobody_waits = tell.send(());
         }

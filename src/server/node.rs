@@ -51,8 +51,9 @@ const EVENTS_MAX: usize = 16_384;
 const PEER_EVENTS_MAX: usize = 256;
 /// Batches of committed entries that may queue before apply takes them.
 const COMMITTED_MAX: usize = 1_024;
-/// How long a graceful stop waits for open requests.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long a graceful stop waits for open requests. Listeners cut them off after half of it; who
+/// did not wait for that would leave the database to whoever held the last request.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// One running member.
 #[derive(Debug)]
@@ -184,6 +185,7 @@ impl Server {
             installing: None,
             hurry: Hurry::default(),
             woke: None,
+            taken_bytes: 0,
         };
 
         let driver_stop = log.clone();

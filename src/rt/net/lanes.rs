@@ -12,7 +12,9 @@ use futures::future::{BoxFuture, FutureExt as _};
 
 use crate::{
     chan::{self, Sender},
-    clock, task, wake,
+    clock,
+    task::{self, Cancelled, Task},
+    wake,
 };
 
 /// How often a lane wakes at the least. A timer that is set to end before all others of its thread
@@ -25,13 +27,24 @@ const WAITING_MAX: usize = 64;
 /// The lanes, taken in turn. Dropped, each ends, and with it what it still runs.
 pub(super) struct Lanes {
     queues: Vec<Sender<BoxFuture<'static, ()>>>,
+    threads: Vec<Task<()>>,
     next: usize,
 }
 
 impl Lanes {
     /// Starts `threads` lanes; with none, connections are tasks of whoever hands them over.
     pub(super) fn start(threads: usize) -> Self {
-        Self { queues: (0..threads).map(|_| start()).collect(), next: 0 }
+        let (queues, threads) = (0..threads).map(|_| start()).unzip();
+        Self { queues, threads, next: 0 }
+    }
+
+    /// Ends all, with what they still run; returns when nothing of it is left.
+    pub(super) async fn end(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            // A lane is not aborted.
+            let _ended: Result<(), Cancelled> = thread.await;
+        }
     }
 
     /// Runs a connection on the next lane.
@@ -46,9 +59,9 @@ impl Lanes {
     }
 }
 
-fn start() -> Sender<BoxFuture<'static, ()>> {
+fn start() -> (Sender<BoxFuture<'static, ()>>, Task<()>) {
     let (queue, mut waiting) = chan::bounded("lane", WAITING_MAX);
-    drop(task::spawn_thread("serve", move || {
+    let thread = task::spawn_thread("serve", move || {
         Box::pin(async move {
             drop(task::spawn("pulse", pulse()));
             drop(task::spawn("doorman", wake::doorman()));
@@ -56,8 +69,8 @@ fn start() -> Sender<BoxFuture<'static, ()>> {
                 drop(task::spawn("connection", connection));
             }
         })
-    }));
-    queue
+    });
+    (queue, thread)
 }
 
 async fn pulse() {

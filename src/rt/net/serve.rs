@@ -130,6 +130,7 @@ where
         // Dropping a connection needs no waiting: this ends as soon as each task has run once.
         drop(room.acquire_many(all).await);
     }
+    lanes.end().await;
 }
 
 /// The next connection for which there is room.

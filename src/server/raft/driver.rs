@@ -112,6 +112,8 @@ pub(crate) struct Driver {
     pub(crate) hurry: Hurry,
     /// When this driver last went on after it had stood still.
     pub(crate) woke: Option<Instant>,
+    /// Of entries that raft has taken and that are not in the log yet.
+    pub(crate) taken_bytes: usize,
 }
 
 /// A snapshot that arrived and is not decided upon.
@@ -239,7 +241,7 @@ impl Driver {
         if !message.entries.is_empty() || message.msg_type == MessageType::MsgSnapshot as i32 {
             let bytes: usize =
                 message.entries.iter().map(|e| e.data.len() + ENTRY_OVERHEAD_BYTES).sum();
-            match self.wal.reserve((bytes + BATCH_OVERHEAD_BYTES) as u64) {
+            match self.reserve(bytes) {
                 Ok(()) => {}
                 Err(error @ wal::WalError::Full) => {
                     tracing::debug!(%error, "entries from a peer are refused");
@@ -252,6 +254,14 @@ impl Driver {
         if heeds(&message, woke, self.tick * self.node.election_ticks()) {
             self.node.step(message)?;
         }
+        Ok(())
+    }
+
+    /// Makes room for entries of so many bytes beside those that raft has taken already: all of
+    /// them are written as one batch.
+    fn reserve(&mut self, bytes: usize) -> Result<(), wal::WalError> {
+        self.wal.reserve((self.taken_bytes + bytes + BATCH_OVERHEAD_BYTES) as u64)?;
+        self.taken_bytes += bytes;
         Ok(())
     }
 
@@ -324,7 +334,7 @@ impl Driver {
             return Ok(());
         }
         // Room is made before raft takes the entries: what raft has taken cannot be refused.
-        match self.wal.reserve((turn.bytes + BATCH_OVERHEAD_BYTES) as u64) {
+        match self.reserve(turn.bytes) {
             Ok(()) => {}
             Err(error @ wal::WalError::Full) if !planted::on(Bug::FullLogHalts) => {
                 probe::hit(Probe::WalNoRoom);
@@ -346,8 +356,7 @@ impl Driver {
     fn change(&mut self, id: u64, data: Bytes) -> Result<(), DriverError> {
         // The change before this one may just have been applied.
         self.follow_apply()?;
-        let bytes = data.len() + ENTRY_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
-        let refused = match self.wal.reserve(bytes as u64) {
+        let refused = match self.reserve(data.len() + ENTRY_OVERHEAD_BYTES) {
             Ok(()) => self.node.propose_change(data).err().map(|refused| match refused {
                 Refused::NoLeader => Error::NotLeader,
                 Refused::ChangePending => Error::TooManyRequests,
@@ -410,6 +419,7 @@ impl Driver {
             self.begin_round(reads);
             self.publish_progress();
         }
+        self.taken_bytes = 0;
         Ok(())
     }
 

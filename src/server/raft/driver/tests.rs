@@ -65,6 +65,7 @@ impl Member {
             installing: None,
             hurry: Hurry::default(),
             woke: None,
+            taken_bytes: 0,
         };
         let reads = Reads::of(ME, 1, Arc::clone(&driver.readers));
         let _senders = (to_driver, to_peers);
@@ -173,6 +174,36 @@ fn a_disk_full_at_a_segments_end_refuses_and_does_not_halt() {
             assert!(member.is_committed(&shape), "{shape:?} where there is space again");
         }
     }
+}
+
+#[test]
+fn what_a_leader_sends_at_once_needs_room_for_all_of_it() {
+    let mut member = Member::new();
+    member.disk.limit_bytes(Some(0));
+    let log = member.driver.node.log();
+    let (mut index, mut log_term) = (log.last(), log.term_of(log.last()).expect("known"));
+    // Each has room by itself; raft takes both before either is written.
+    let size = SEGMENT_BYTES as usize * 5 / 8;
+    let sent = [1, 2].map(|_| {
+        let entry =
+            Entry { index: index + 1, term: 9, data: vec![1; size].into(), ..<_>::default() };
+        let append = Message {
+            msg_type: MessageType::MsgAppend as i32,
+            from: ME + 1,
+            to: ME,
+            term: 9,
+            index,
+            log_term,
+            entries: vec![entry],
+            ..Message::default()
+        };
+        (index, log_term) = (index + 1, 9);
+        append
+    });
+    let outcome = member.driver.hear(Some(PeerEvent::Received(sent.into())));
+    outcome.expect("the disk works");
+    member.turn(VecDeque::new()).expect("what there is no room for is not taken");
+    assert_eq!(member.driver.node.log().last(), index - 1, "the first is");
 }
 
 #[test]
